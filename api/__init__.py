@@ -1,0 +1,1 @@
+"""The counter: HTTP, commands, settings, wiring, use-cases, pages."""

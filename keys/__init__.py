@@ -1,0 +1,1 @@
+"""The ring: signature suites, key names, custody."""

@@ -1,0 +1,1 @@
+"""The book: the tree, its order of effects, witnesses, storage."""
