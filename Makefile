@@ -30,25 +30,26 @@ RUN_STAMP := $(VENV)/.run-ready
 DEV_STAMP := $(VENV)/.dev-ready
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+# Sets $$found: the first Python that is new enough and can make an environment.
 define find_python
-found=""; \
+found=""; bare=""; \
 for python in $$PYTHON python3 python3.14 python3.13 python3.12 python3.11 python; do \
-  if command -v $$python >/dev/null 2>&1 && \
-     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
-    found=$$python; break; \
-  fi; \
+  command -v $$python >/dev/null 2>&1 || continue; \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+  if $$python -c 'import ensurepip, venv' 2>/dev/null; then found=$$python; break; fi; \
+  bare=$${bare:-$$python}; \
 done; \
+if [ -z "$$found" ] && [ -n "$$bare" ]; then \
+  version=$$($$bare -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+  echo "$$bare cannot make an environment. $$bare 无法建立虚拟环境。Type:" >&2; \
+  echo "  sudo apt-get install python$$version-venv" >&2; \
+  exit 1; \
+fi; \
 if [ -z "$$found" ]; then \
   echo "No Python 3.11 or newer was found. 没有找到 Python 3.11 或更高版本。" >&2; \
   echo "  Debian/Ubuntu:  sudo apt-get install python3 python3-venv" >&2; \
   echo "  macOS:          brew install python" >&2; \
   echo "  elsewhere:      make PYTHON=/path/to/python3" >&2; \
-  exit 1; \
-fi; \
-if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
-  echo "$$found cannot make an environment. $$found 无法建立虚拟环境。Type:" >&2; \
-  version=$$($$found -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-  echo "  sudo apt-get install python$$version-venv" >&2; \
   exit 1; \
 fi
 endef
