@@ -30,6 +30,7 @@ from verifier.note import (
 __all__ = [
     "Checkpoint",
     "add_cosignatures",
+    "checkpoint_of",
     "cosign",
     "cosignature_message",
     "open_checkpoint",
@@ -91,7 +92,11 @@ def open_checkpoint(data: bytes, log_key: VerifierKey) -> Checkpoint:
 
     Whether enough witnesses saw it is `verifier.policy`'s question.
     """
-    note = parse_note(data)
+    return checkpoint_of(parse_note(data), log_key)
+
+
+def checkpoint_of(note: Note, log_key: VerifierKey) -> Checkpoint:
+    """`open_checkpoint` for a note already parsed; the numbers are explained there."""
     verify_note(note, [log_key])  # 1
     checkpoint = parse_checkpoint(note.text)  # 2
     if checkpoint.origin != log_key.name:  # 3

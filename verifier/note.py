@@ -9,6 +9,7 @@ Order of work: `parse_note`, then `verify_note` with the keys one trusts, only t
 Signatures of unknown keys are ignored; a known key whose signature fails spoils the whole note.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -29,6 +30,7 @@ _MAX_VKEY = 16 << 10
 _KEY_ID_SIZE = 4
 _STAMP_SIZE = 8
 _DASH = "\u2014 "
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 def cosignature_message(timestamp: int, body: str) -> bytes:
@@ -132,7 +134,7 @@ class NoteSigner:
 
 def check_key_name(name: str) -> None:
     """Not empty, no Unicode space, no plus, no control character. Refused: `note-key-name`."""
-    if not 0 < len(name) <= MAX_NAME or any(c in "+\ufffd" or c <= " " for c in name):
+    if not 0 < len(name) <= MAX_NAME or any(c == "+" or c <= " " for c in name):
         raise Refused("note-key-name", name[:64])
     if not name.isascii() and (any(map(str.isspace, name)) or not _is_utf8(name)):
         raise Refused("note-key-name", name[:64])
@@ -218,12 +220,14 @@ def verify_note(note: Note, vkeys: Iterable[VerifierKey]) -> tuple[VerifierKey, 
     return tuple(verified.key for verified in verify_signatures(note, vkeys))
 
 
-def verify_signatures(note: Note, vkeys: Iterable[VerifierKey]) -> tuple[Verified, ...]:
+def verify_signatures(
+    note: Note, vkeys: Iterable[VerifierKey], *, at_least: int = 1
+) -> tuple[Verified, ...]:
     """As `verify_note`, with the timestamps of cosignatures.
 
     1. Trusted keys differ in name or key id (`note-key-ambiguous`).
     2. Every signature line of a trusted key holds (`note-bad-signature`); others are ignored.
-    3. At least one trusted key signed (`note-unsigned`).
+    3. `at_least` so many trusted keys signed (`note-unsigned`).
 
     A key that signed twice counts once, with its latest timestamp.
     """
@@ -237,7 +241,7 @@ def verify_signatures(note: Note, vkeys: Iterable[VerifierKey]) -> tuple[Verifie
         if signed_by is not None:
             stamp = _verify(signed_by, note.text, line.signature)  # 2
             verified[signed_by] = max(stamp, verified.get(signed_by, 0))
-    if not verified:  # 3
+    if len(verified) < at_least:  # 3
         raise Refused("note-unsigned")
     return tuple(Verified(key, stamp) for key, stamp in verified.items())
 
@@ -269,12 +273,8 @@ def _parse_line(line: str) -> NoteSignature:
 
 
 def _check_text(text: str) -> None:
-    if not text.endswith("\n") or (min(text) < " " and _has_control(text)) or not _is_utf8(text):
+    if not text.endswith("\n") or _CONTROL.search(text) or not _is_utf8(text):
         raise Refused("note-malformed", "text")
-
-
-def _has_control(text: str) -> bool:
-    return any(c < " " and c != "\n" for c in text)
 
 
 def _is_utf8(text: str) -> bool:

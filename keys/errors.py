@@ -1,0 +1,54 @@
+"""The root of the one error tree, and the branch of this floor.
+
+ZhenglianError
+├── KeysError        keys      suites, names, custody
+├── Refused          verifier  bytes that are not what they claim to be
+├── LedgerError      ledger    sequencing, storage, audit
+└── ServiceError     api       use-cases; carries an HTTP status
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class ZhenglianError(Exception):
+    """A refusal with a stable code and words in Chinese and English.
+
+    `WORDS` of each branch lists every code it may raise; an unknown code is a `KeyError`, so a
+    refusal can never be raised without its words.
+    """
+
+    WORDS: ClassVar[Mapping[str, tuple[str, str]]] = {}
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        self.code = code
+        self.detail = detail
+        self.zh, self.en = self.WORDS[code]
+        super().__init__(code, detail)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.en}" + (f" ({self.detail})" if self.detail else "")
+
+
+class KeysError(ZhenglianError):
+    """Signature suites, key names and custody."""
+
+    WORDS: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "key-bad-signature": ("签名不符", "the signature does not match"),
+        "key-bad-public": ("公钥无效", "the public key is not valid for its suite"),
+        "key-bad-private": ("私钥无效", "the private key is not valid for its suite"),
+        "key-unknown-suite": ("不支持的签名算法", "this signature suite is not known"),
+        "key-bad-name": ("密钥名称不合规", "the key name is not allowed"),
+        "key-exists": ("同名密钥已存在", "a key of this name exists already"),
+        "key-not-found": ("没有这个密钥", "there is no key of this name"),
+        "key-wrong-passphrase": (
+            "口令错误或文件被改动",
+            "wrong passphrase, or the file was altered",
+        ),
+        "key-empty-passphrase": ("口令不能为空", "the passphrase must not be empty"),
+        "key-file-damaged": ("密钥文件残缺或格式不符", "the key file is truncated or malformed"),
+        "key-file-exposed": (
+            "密钥文件可被他人读取，请改为仅本人可读 (chmod 600)",
+            "other users may read the key file; make it private (chmod 600)",
+        ),
+    }

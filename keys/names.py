@@ -1,0 +1,40 @@
+"""Names of keys: key ids, and public keys in COSE and JOSE form.
+
+A C2SP verifier key (vkey) belongs to signed notes and lives in `verifier.note`.
+"""
+
+import hashlib
+
+import cbor2
+
+from keys.errors import KeysError
+from keys.suites import suite_for
+from keys.suites.base import Suite
+
+KID_SIZE = 8
+_KTY_TO_ALG: dict[object, int] = {(1, 6): -19, (2, 1): -9}  # (kty, crv) → COSE algorithm
+
+
+def cose_key_bytes(suite: Suite, public: bytes) -> bytes:
+    """The COSE_Key of a public key, in deterministic CBOR."""
+    return cbor2.dumps(suite.cose_key(public), canonical=True)
+
+
+def kid(suite: Suite, public: bytes) -> bytes:
+    """Key id: the first 8 bytes of the COSE Key Thumbprint with SHA-256 (RFC 9679)."""
+    return hashlib.sha256(cose_key_bytes(suite, public)).digest()[:KID_SIZE]
+
+
+def parse_cose_key(data: bytes) -> tuple[Suite, bytes]:
+    """Strict inverse of `cose_key_bytes`: (suite, public key), checked to be a proper point."""
+    try:
+        key = cbor2.loads(data)
+    except Exception as error:  # cbor2 lets ValueError, TypeError … through
+        raise KeysError("key-bad-public", "not CBOR") from error
+    if not isinstance(key, dict):
+        raise KeysError("key-bad-public", "not a map")
+    suite = suite_for(_KTY_TO_ALG.get((key.get(1), key.get(-1))))
+    public = suite.public_from_cose(key)
+    if cose_key_bytes(suite, public) != data:
+        raise KeysError("key-bad-public", "not deterministic CBOR")
+    return suite, public

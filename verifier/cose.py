@@ -1,0 +1,116 @@
+"""COSE_Sign1 (RFC 9052 §4.2), the one envelope of everything that departments sign.
+
+    18([protected: bstr, {}, payload: bstr, signature: bstr])
+
+The unprotected header is empty: whatever is not signed is not there. The protected header carries
+the algorithm (1), the key id (4), the kind of document (16, RFC 9596 `typ`) and, for statements
+and receipts, CWT claims (15, RFC 9597).
+`typ` is checked before anything else, so that a signature made for one purpose never serves
+another.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from keys.names import KID_SIZE
+from keys.signer import Signer
+from keys.suites import suite_for
+from verifier.codec import cbor_decode, cbor_encode
+from verifier.errors import Refused
+
+ALG, KID, CWT_CLAIMS, TYP = 1, 4, 15, 16
+ISS, SUB, EXP, IAT = 1, 2, 4, 6
+_TAG_18 = b"\xd2"
+_MAX_SIGNATURE = 8_192
+_MAX_HEADER = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Sign1:
+    """A parsed, not yet verified, COSE_Sign1."""
+
+    protected: bytes
+    header: dict[int, Any]
+    payload: bytes
+    signature: bytes
+
+    @property
+    def alg(self) -> int:
+        return int(self.header[ALG])
+
+    @property
+    def claims(self) -> dict[int, Any]:
+        """The CWT claims of the protected header (RFC 9597), or `cose-malformed`."""
+        claims = self.header.get(CWT_CLAIMS)
+        if not isinstance(claims, dict):
+            raise Refused("cose-malformed", "CWT claims")
+        return claims
+
+    @property
+    def kid(self) -> bytes:
+        return bytes(self.header[KID])
+
+    def check_signature(self, public: bytes) -> None:
+        """Raises `KeysError` unless `public`, a key of the header's suite, made the signature."""
+        message = to_be_signed(self.protected, self.payload)
+        suite_for(self.alg).verify(public, message, self.signature)
+
+
+def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:
+    """Strict parse. Raises `Refused`: cose-malformed, cose-wrong-type, or a codec's code."""
+    if len(data) > max_bytes:
+        raise Refused("too-large", f"at most {max_bytes} bytes")
+    if data[:1] != _TAG_18:
+        raise Refused("cose-malformed", "not a tagged COSE_Sign1")
+    parts = cbor_decode(data[1:], max_bytes=max_bytes)
+    if not isinstance(parts, list) or len(parts) != 4 or parts[1] != {}:
+        raise Refused("cose-malformed", "not four members, or an unprotected header")
+    protected, _, payload, signature = parts
+    if not (type(protected) is type(payload) is type(signature) is bytes):
+        raise Refused("cose-malformed", "members are not byte strings")
+    if len(signature) > _MAX_SIGNATURE:
+        raise Refused("too-large", "signature")
+    header = cbor_decode(protected, max_bytes=_MAX_HEADER)
+    if not isinstance(header, dict) or header.get(TYP) != typ:
+        raise Refused("cose-wrong-type", f"expected {typ}")
+    if header.keys() - {CWT_CLAIMS} != {ALG, KID, TYP} or type(header[ALG]) is not int:
+        raise Refused("cose-malformed", "protected header")
+    if type(header[KID]) is not bytes or len(header[KID]) != KID_SIZE:
+        raise Refused("cose-malformed", "key id")
+    return Sign1(protected, header, payload, signature)
+
+
+def sign_sign1(claims: dict[int, Any] | None, payload: bytes, *, typ: str, signer: Signer) -> bytes:
+    """Signs and encodes. `claims` are CWT claims for the protected header, if any."""
+    header: dict[int, Any] = {ALG: signer.suite.cose_alg, KID: signer.kid, TYP: typ}
+    if claims is not None:
+        header[CWT_CLAIMS] = claims
+    protected = cbor_encode(header)
+    signature = signer.sign(to_be_signed(protected, payload))
+    return b"".join(
+        (
+            _TAG_18,
+            b"\x84",
+            byte_string(protected),
+            b"\xa0",
+            byte_string(payload),
+            byte_string(signature),
+        )
+    )
+
+
+def to_be_signed(protected: bytes, payload: bytes) -> bytes:
+    """Sig_structure of RFC 9052 §4.4 with an empty external_aad."""
+    return b"".join((b"\x84\x6aSignature1", byte_string(protected), b"\x40", byte_string(payload)))
+
+
+def byte_string(data: bytes) -> bytes:
+    """Deterministic CBOR of a byte string."""
+    size = len(data)
+    if size < 24:
+        return bytes((0x40 | size,)) + data
+    if size < 256:
+        return bytes((0x58, size)) + data
+    if size < 65_536:
+        return b"\x59" + size.to_bytes(2, "big") + data
+    return b"\x5a" + size.to_bytes(4, "big") + data

@@ -1,0 +1,85 @@
+"""Disclosures: what the holder shows, and how it is tied to the statement.
+
+A disclosure is CBOR `[salt, value, name]`; the statement holds SHA-256 of the byte string that
+wraps it, as in draft-ietf-spice-sd-cwt (salted disclosed claim, redacted claim hash). Fields
+shown together are one disclosure whose value is a map of field code to value; each sensitive
+field is a disclosure of its own, whose value is a map of that one field.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from verifier.codec import cbor_decode, cbor_encode
+from verifier.cose import byte_string
+from verifier.errors import Refused
+
+SALT_SIZE: Final = 16
+MAX_DISCLOSURE: Final = 32_768
+_SCALARS = (str, int, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """One group of fields: `name` of the group, field code → text, integer, boolean or list."""
+
+    raw: bytes
+    name: str
+    fields: Mapping[str, Any]
+
+
+def make_disclosure(name: str, fields: Mapping[str, Any], salt: bytes) -> bytes:
+    """Encodes a disclosure. `salt` is 16 fresh random bytes, one per disclosure, never reused."""
+    if len(salt) != SALT_SIZE:
+        raise ValueError("a salt has 16 bytes")
+    return cbor_encode([salt, dict(fields), name])
+
+
+def disclosure_digest(raw: bytes) -> bytes:
+    """The 32-byte digest that the statement carries for a disclosure."""
+    return sha256(byte_string(raw)).digest()
+
+
+def parse_disclosure(raw: bytes) -> Disclosure:
+    """Strict parse; raises `disclosure-malformed` or a codec's code."""
+    parts = cbor_decode(raw, max_bytes=MAX_DISCLOSURE)
+    if not isinstance(parts, list) or len(parts) != 3:
+        raise Refused("disclosure-malformed", "not three members")
+    salt, fields, name = parts
+    if type(salt) is not bytes or len(salt) != SALT_SIZE:
+        raise Refused("disclosure-malformed", "salt")
+    if type(name) is not str or not 0 < len(name) <= 32:
+        raise Refused("disclosure-malformed", "name")
+    if not isinstance(fields, dict) or not fields:
+        raise Refused("disclosure-malformed", "fields")
+    for code, value in fields.items():
+        members = value if isinstance(value, list) else (value,)
+        if type(code) is not str or not all(type(member) in _SCALARS for member in members):
+            raise Refused("disclosure-malformed", "field")
+    return Disclosure(raw, name, fields)
+
+
+def check_disclosures(raws: Iterable[bytes], digests: Iterable[bytes]) -> tuple[Disclosure, ...]:
+    """Parses disclosures and ties each to a digest of the statement.
+
+    Raises `disclosure-not-signed` for one the statement does not hold, and
+    `disclosure-repeated` where two are the same or two carry the same field.
+    """
+    signed = set(digests)
+    shown: set[bytes] = set()
+    seen_fields: set[str] = set()
+    disclosures = []
+    for raw in raws:
+        digest = disclosure_digest(raw)
+        if digest not in signed:
+            raise Refused("disclosure-not-signed")
+        if digest in shown:
+            raise Refused("disclosure-repeated")
+        shown.add(digest)
+        disclosure = parse_disclosure(raw)
+        if not seen_fields.isdisjoint(disclosure.fields):
+            raise Refused("disclosure-repeated")
+        seen_fields.update(disclosure.fields)
+        disclosures.append(disclosure)
+    return tuple(disclosures)

@@ -1,0 +1,280 @@
+"""The judge: one pure function from a payload, a trust and a time to a verdict.
+
+What must be true, in order; a failure ends the judgement, the rest is then "not checked":
+
+     1  form        the payload is ours, strictly encoded, complete
+     2  city        its issuer belongs to the ledger we trust
+     3  key         an enrolled key of that issuer is named
+     4  signature   that key signed exactly these bytes
+     5  scope       the key may sign this type, at the time of issue
+     6  content     every disclosure shown is one the statement holds a digest of
+     7  validity    not issued in the future; today lies within its dates
+     8  ledger      the entry is included in the tree of a checkpoint the log signed
+     9  witnesses   that checkpoint meets the witness policy
+    10  status      a signed status says: valid
+    11  freshness   that status and the trust itself are recent enough
+
+Checks 8 and 9 need a proof, in the payload or beside it. Green needs 1–7, 10 and 11 passed and
+8, 9 not failed. A good signature with unknown or stale status is amber: never green.
+"""
+
+import contextlib
+from datetime import date, timedelta
+from typing import Final
+
+from keys.errors import KeysError
+from verifier.authorities import EnrolledKey, check_scope
+from verifier.disclosure import Disclosure, check_disclosures
+from verifier.errors import Refused
+from verifier.kinds import LICENCE
+from verifier.merkle import leaf_hash
+from verifier.note import parse_note
+from verifier.proof import TlogProof, check_proof
+from verifier.qr import Presented, parse_payload
+from verifier.statement import Statement, check_statement
+from verifier.states import STATES, VALID
+from verifier.trust import Trust
+from verifier.verdict import Check, Colour, Outcome, Record, Shown, Subject, Verdict
+from verifier.words import (
+    CHECKS,
+    CITY,
+    CONTENT,
+    FORM,
+    FRESHNESS,
+    KEY,
+    LEDGER,
+    SCOPE,
+    SIGNATURE,
+    STATUS,
+    VALIDITY,
+    WITNESSES,
+)
+
+CLOCK_SKEW: Final = 300
+"""Seconds by which a statement's or a status' time may lie ahead of the reader's clock."""
+_EPOCH: Final = date(1970, 1, 1)
+_BEIJING: Final = 8 * 3600
+"""Days of validity are counted in China Standard Time, which has no daylight saving."""
+
+
+def judge(
+    payload: str | bytes, trust: Trust, now: int, *, proof: TlogProof | None = None
+) -> Verdict:
+    """Judges QR text or a statement at Unix time `now`. Never raises for what the payload holds.
+
+    `proof` is an inclusion proof found elsewhere, for a payload that brings none.
+    """
+    judgement = _Judgement(trust, now)
+    with contextlib.suppress(_Ended):
+        judgement.run(payload, proof)
+    return judgement.verdict()
+
+
+class _Ended(Exception):
+    """A check failed, and the judgement is over."""
+
+
+class _Judgement:
+    def __init__(self, trust: Trust, now: int) -> None:
+        self.trust = trust
+        self.now = now
+        self.checks: dict[int, Check] = {}
+        self.colour = Colour.GREEN
+        self.code = "valid"
+        self.subject: Subject | None = None
+        self.record: Record | None = None
+        self.state: int | None = None
+        self.as_of: int | None = None
+
+    def run(self, payload: str | bytes, proof: TlogProof | None) -> None:
+        presented = self._form(payload)
+        statement = presented.statement
+        self.record = Record(leaf_hash(statement.raw), None, None, ())
+        self._city(statement)
+        key = self._signed(statement)
+        self._scope(statement, key)
+        self._content(presented)
+        self._validity(statement)
+        self._ledger(statement, presented.proof or proof)
+        self._status(statement)
+
+    def verdict(self) -> Verdict:
+        checks = [
+            self.checks.get(number) or Check(number, Outcome.UNCHECKED, "not-reached")
+            for number in CHECKS
+        ]
+        return Verdict(
+            self.colour,
+            self.code,
+            checks,
+            self.subject,
+            self.record,
+            self.state,
+            self.as_of,
+            self.now,
+        )
+
+    def _pass(self, number: int, code: str = "passed", detail: str = "") -> None:
+        self.checks[number] = Check(number, Outcome.PASSED, code, detail)
+
+    def _skip(self, number: int, code: str) -> None:
+        self.checks[number] = Check(number, Outcome.UNCHECKED, code)
+
+    def _amber(self, code: str) -> None:
+        if self.colour is Colour.GREEN:
+            self.colour, self.code = Colour.AMBER, code
+
+    def _fail(self, number: int, code: str, detail: str = "") -> _Ended:
+        self.checks[number] = Check(number, Outcome.FAILED, code, detail)
+        self.colour, self.code = Colour.RED, code
+        return _Ended()
+
+    def _form(self, payload: str | bytes) -> Presented:
+        try:
+            presented = parse_payload(payload)
+        except (Refused, KeysError) as error:
+            raise self._fail(FORM, error.code, error.detail) from error
+        self._pass(FORM)
+        return presented
+
+    def _city(self, statement: Statement) -> None:
+        if not statement.issuer.startswith(self.trust.origin + "/"):
+            raise self._fail(CITY, "statement-foreign", statement.issuer)
+        self._pass(CITY)
+
+    def _signed(self, statement: Statement) -> EnrolledKey:
+        try:
+            key = self.trust.authorities.key_for(statement)
+        except Refused as error:
+            raise self._fail(KEY, error.code, error.detail) from error
+        self._pass(KEY, detail=statement.kid.hex())
+        try:
+            check_statement(statement, key.public)
+        except Refused as error:
+            raise self._fail(SIGNATURE, error.code) from error
+        self._pass(SIGNATURE)
+        return key
+
+    def _scope(self, statement: Statement, key: EnrolledKey) -> None:
+        try:
+            check_scope(statement, key)
+        except Refused as error:
+            raise self._fail(SCOPE, error.code, error.detail) from error
+        self._pass(SCOPE)
+
+    def _content(self, presented: Presented) -> None:
+        statement = presented.statement
+        try:
+            disclosures = check_disclosures(presented.disclosures, statement.content.digests)
+        except Refused as error:
+            raise self._fail(CONTENT, error.code, error.detail) from error
+        if disclosures:
+            self._pass(CONTENT)
+        else:
+            self._skip(CONTENT, "no-disclosure")
+        self.subject = self._describe(statement, disclosures)
+
+    def _describe(self, statement: Statement, disclosures: tuple[Disclosure, ...]) -> Subject:
+        content = statement.content
+        code = content.type_code or ""
+        names = self.trust.types.get(code)
+        labels = {} if names is None else names.fields
+        department = self.trust.authorities.departments[statement.issuer]
+        fields = [
+            Shown(name, *labels.get(name, (name, name)), value)
+            for disclosure in disclosures
+            for name, value in disclosure.fields.items()
+        ]
+        return Subject(
+            code,
+            code if names is None else names.zh,
+            code if names is None else names.en,
+            statement.issuer,
+            department.zh,
+            department.en,
+            statement.issued_at,
+            _iso(content.valid_from),
+            _iso(content.valid_until),
+            fields,
+            len(content.digests) - len(disclosures),
+        )
+
+    def _validity(self, statement: Statement) -> None:
+        if statement.issued_at > self.now + CLOCK_SKEW:
+            raise self._fail(VALIDITY, "issued-in-future")
+        content = statement.content
+        if content.kind != LICENCE or content.valid_from is None:
+            self._skip(VALIDITY, "no-validity")
+            return
+        today = (self.now + _BEIJING) // 86_400
+        if content.valid_until is not None and today > content.valid_until:
+            # Not the end: a licence revoked before it expired is still said to be revoked.
+            self._fail(VALIDITY, "expired", _iso(content.valid_until) or "")
+        elif today < content.valid_from:
+            self._fail(VALIDITY, "not-yet-valid", _iso(content.valid_from) or "")
+        else:
+            self._pass(VALIDITY)
+
+    def _ledger(self, statement: Statement, proof: TlogProof | None) -> None:
+        if proof is None:
+            self._skip(LEDGER, "no-proof")
+            self._skip(WITNESSES, "no-proof")
+            return
+        try:
+            checkpoint = check_proof(proof, statement.raw, self.trust.log_key, None)
+        except (Refused, KeysError) as error:
+            raise self._fail(LEDGER, error.code, error.detail) from error
+        self._pass(LEDGER, detail=f"{proof.index} / {checkpoint.size}")
+        witnesses: tuple[str, ...] = ()
+        if self.trust.policy is None or not self.trust.policy.witnesses:
+            self._skip(WITNESSES, "no-policy")
+        else:
+            try:
+                met = self.trust.policy.check(parse_note(proof.checkpoint))
+            except (Refused, KeysError) as error:
+                raise self._fail(WITNESSES, error.code, error.detail) from error
+            witnesses = tuple(name for name, _ in met)
+            self._pass(WITNESSES, detail=", ".join(witnesses))
+        leaf = leaf_hash(statement.raw)
+        self.record = Record(leaf, proof.index, checkpoint.size, witnesses)
+
+    def _status(self, statement: Statement) -> None:
+        content = statement.content
+        if content.kind != LICENCE or content.status is None:
+            self._skip(STATUS, "no-status")
+            self._skip(FRESHNESS, "no-status")
+            self._amber("not-a-licence")
+            return
+        try:
+            answer = self.trust.statuses.lookup(statement.issuer, *content.status)
+        except Refused as error:
+            raise self._fail(STATUS, error.code, error.detail) from error
+        if answer is None or answer.state not in STATES:
+            self._skip(STATUS, "status-unknown")
+            self._amber("status-unknown")
+        else:
+            self.state, self.as_of = answer.state, answer.as_of
+            if answer.state != VALID:
+                raise self._fail(STATUS, f"status-{STATES[answer.state].name}")
+            self._pass(STATUS)
+        self._freshness()
+
+    def _freshness(self) -> None:
+        if self.now > self.trust.use_until:
+            code = "trust-expired"
+        elif self.as_of is None:
+            code = "status-unknown"
+        elif self.as_of > self.now + CLOCK_SKEW:
+            code = "status-from-future"
+        elif self.now - self.as_of > self.trust.max_status_age:
+            code = "status-stale"
+        else:
+            self._pass(FRESHNESS)
+            return
+        failed = Outcome.UNCHECKED if code == "status-unknown" else Outcome.FAILED
+        self.checks[FRESHNESS] = Check(FRESHNESS, failed, code)
+        self._amber(code)
+
+
+def _iso(day: int | None) -> str | None:
+    return None if day is None else (_EPOCH + timedelta(days=day)).isoformat()

@@ -1,0 +1,74 @@
+"""Statement kinds: which acts the ledger knows, and the grammar of each payload.
+
+Payload labels are small integers (see docs/formats.md for the CDDL).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+KIND, TYPE, FROM, UNTIL, STATUS, PREDECESSOR = 1, 2, 3, 4, 5, 6
+RULE_SET, DIGESTS, STATE, REASON, FACTS = 7, 8, 9, 10, 11
+
+GENESIS, DEPARTMENT, KEY = 1, 2, 3
+LICENCE, LICENCE_STATE = 16, 17
+CREDIT, CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_UPHELD = 32, 33, 34, 35
+CREDIT_CORRECTED, CREDIT_WITHDRAWN, CREDIT_REPAIRED, CREDIT_EXPIRED = 36, 37, 38, 39
+QUESTION = 48
+ERASURE = 64
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One act: its number, its names, the labels its payload must and may carry besides 1."""
+
+    number: int
+    name: str
+    zh: str
+    required: frozenset[int]
+    optional: frozenset[int]
+
+    @property
+    def allowed(self) -> frozenset[int]:
+        return self.required | self.optional | {KIND}
+
+
+def _kind(number: int, name: str, zh: str, required: set[int], optional: set[int]) -> Kind:
+    return Kind(number, name, zh, frozenset(required), frozenset(optional))
+
+
+_FOLLOWING = {TYPE, PREDECESSOR, RULE_SET}
+
+KINDS: Mapping[int, Kind] = {
+    kind.number: kind
+    for kind in (
+        _kind(GENESIS, "genesis", "账本创立", {FACTS}, set()),
+        _kind(DEPARTMENT, "department", "部门登记", {FACTS}, set()),
+        _kind(KEY, "key", "密钥登记", {FACTS}, set()),
+        _kind(
+            LICENCE,
+            "licence",
+            "证照签发",
+            {TYPE, FROM, STATUS, RULE_SET, DIGESTS},
+            {UNTIL, PREDECESSOR},
+        ),
+        _kind(LICENCE_STATE, "licence-state", "证照状态变更", _FOLLOWING | {STATE, REASON}, set()),
+        _kind(CREDIT, "credit", "信用记录", {TYPE, FROM, RULE_SET, DIGESTS, FACTS}, {UNTIL}),
+        _kind(CREDIT_PUBLISHED, "credit-published", "信用公示", _FOLLOWING | {FACTS}, set()),
+        _kind(CREDIT_DISPUTED, "credit-disputed", "信用异议", _FOLLOWING | {FACTS}, {DIGESTS}),
+        _kind(CREDIT_UPHELD, "credit-upheld", "异议不成立", _FOLLOWING | {REASON}, {DIGESTS}),
+        _kind(
+            CREDIT_CORRECTED,
+            "credit-corrected",
+            "信用更正",
+            _FOLLOWING | {REASON, DIGESTS, FROM, FACTS},
+            {UNTIL},
+        ),
+        _kind(CREDIT_WITHDRAWN, "credit-withdrawn", "信用撤回", _FOLLOWING | {REASON}, {DIGESTS}),
+        _kind(CREDIT_REPAIRED, "credit-repaired", "信用修复", _FOLLOWING | {REASON}, {DIGESTS}),
+        _kind(CREDIT_EXPIRED, "credit-expired", "公示期满", _FOLLOWING, set()),
+        _kind(QUESTION, "question", "核验提问", {RULE_SET, DIGESTS}, set()),
+        _kind(ERASURE, "erasure", "数据销毁", {PREDECESSOR, REASON}, {TYPE}),
+    )
+}
+OPERATOR_KINDS = frozenset({GENESIS, DEPARTMENT, KEY, QUESTION})
+"""Kinds that the ledger operator signs; all others are a department's."""

@@ -1,0 +1,229 @@
+"""Statements: what a department signs, and byte for byte what the ledger holds.
+
+A statement is a SCITT Signed Statement (RFC 9943): a COSE_Sign1 whose payload is a deterministic
+CBOR map of non-personal facts and salted digests. Three types keep apart what is known of it:
+`bytes`, a parsed `Statement`, and a `VerifiedStatement`, which only `check_statement` makes.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from keys.errors import KeysError
+from keys.signer import Signer
+from verifier.codec import b64url_encode, cbor_decode, cbor_encode
+from verifier.cose import IAT, ISS, SUB, Sign1, parse_sign1, sign_sign1
+from verifier.errors import Refused
+from verifier.kinds import (
+    DIGESTS,
+    FACTS,
+    FROM,
+    KIND,
+    KINDS,
+    PREDECESSOR,
+    REASON,
+    RULE_SET,
+    STATE,
+    STATUS,
+    TYPE,
+    UNTIL,
+)
+from verifier.merkle import HASH_SIZE, leaf_hash
+from verifier.states import STATES
+
+TYP: Final = "zl-s"
+MAX_STATEMENT: Final = 65_535
+"""An entry bundle writes the length of an entry in 16 bits (C2SP tlog-tiles)."""
+MAX_DIGESTS: Final = 64
+SUBJECT_BYTES: Final = 16
+MAX_DAY: Final = 2_932_896
+"""9999-12-31 as days since 1970-01-01."""
+_ISSUER = re.compile(r"[a-z0-9.-]{1,120}(?:/[a-z0-9-]{1,60}){0,3}/[a-z0-9-]{1,32}", re.ASCII)
+_SUBJECT = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
+_MAX_TIME = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The payload of a statement. Days count from 1970-01-01; both ends of validity are inclusive.
+
+    `valid_until` None means 长期. `status` is (list number, index in the list). `predecessor` is
+    the leaf hash of the act that this one follows.
+    """
+
+    kind: int
+    type_code: str | None = None
+    valid_from: int | None = None
+    valid_until: int | None = None
+    status: tuple[int, int] | None = None
+    predecessor: bytes | None = None
+    rule_set: str | None = None
+    digests: Sequence[bytes] = ()
+    state: int | None = None
+    reason: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_map(self) -> dict[int, Any]:
+        pairs: list[tuple[int, Any]] = [
+            (KIND, self.kind),
+            (TYPE, self.type_code),
+            (FROM, self.valid_from),
+            (UNTIL, self.valid_until),
+            (STATUS, None if self.status is None else list(self.status)),
+            (PREDECESSOR, self.predecessor),
+            (RULE_SET, self.rule_set),
+            (DIGESTS, list(self.digests) or None),
+            (STATE, self.state),
+            (REASON, self.reason),
+            (FACTS, dict(self.facts) or None),
+        ]
+        return {label: value for label, value in pairs if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A well-formed statement of which nothing has been verified yet."""
+
+    raw: bytes
+    sign1: Sign1
+    issuer: str
+    subject: str
+    issued_at: int
+    content: Content
+
+    @property
+    def kid(self) -> bytes:
+        return self.sign1.kid
+
+    @property
+    def leaf(self) -> bytes:
+        """RFC 6962 leaf hash of the entry that this statement is."""
+        return leaf_hash(self.raw)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedStatement:
+    """A statement whose signature was checked against `public`; made by `check_statement` only."""
+
+    statement: Statement
+    public: bytes
+
+
+def check_statement(statement: Statement, public: bytes) -> VerifiedStatement:
+    """Raises `statement-bad-signature` unless `public` signed exactly these bytes."""
+    try:
+        statement.sign1.check_signature(public)
+    except KeysError as error:
+        raise Refused("statement-bad-signature", error.code) from error
+    return VerifiedStatement(statement, public)
+
+
+def new_subject(random: bytes) -> str:
+    """A record id from 16 bytes of randomness: unguessable, the same for all acts of a record."""
+    if len(random) != SUBJECT_BYTES:
+        raise ValueError("a record id takes 16 random bytes")
+    return b64url_encode(random)
+
+
+def sign_statement(
+    content: Content, *, issuer: str, subject: str, issued_at: int, signer: Signer
+) -> bytes:
+    """Signs a statement. Its grammar is the caller's duty; `parse_statement` tells."""
+    claims = {ISS: issuer, SUB: subject, IAT: issued_at}
+    return sign_sign1(claims, cbor_encode(content.to_map()), typ=TYP, signer=signer)
+
+
+def parse_statement(data: bytes) -> Statement:
+    """Strict parse of a statement's form: envelope, claims, grammar of its kind. No trust yet."""
+    sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_STATEMENT)
+    claims = sign1.claims
+    if claims.keys() != {ISS, SUB, IAT}:
+        raise Refused("statement-malformed", "claims")
+    issuer, subject, issued_at = claims[ISS], claims[SUB], claims[IAT]
+    if type(issuer) is not str or not _ISSUER.fullmatch(issuer):
+        raise Refused("statement-malformed", "issuer")
+    if type(subject) is not str or not _SUBJECT.fullmatch(subject):
+        raise Refused("statement-malformed", "subject")
+    if type(issued_at) is not int or not 0 <= issued_at < _MAX_TIME:
+        raise Refused("statement-malformed", "issued-at")
+    content = _parse_content(cbor_decode(sign1.payload, max_bytes=MAX_STATEMENT))
+    return Statement(data, sign1, issuer, subject, issued_at, content)
+
+
+def _parse_content(payload: Any) -> Content:
+    number = payload.get(KIND) if isinstance(payload, dict) else None
+    kind = KINDS.get(number) if type(number) is int else None
+    if kind is None:
+        raise Refused("statement-unknown-kind")
+    labels = payload.keys()
+    if not kind.required <= labels or not labels <= kind.allowed:
+        raise Refused("statement-malformed", f"labels of {kind.name}: {sorted(labels)}")
+    for label, value in payload.items():
+        if not _SHAPES[label](value):
+            raise Refused("statement-malformed", f"label {label}")
+    valid_from, valid_until = payload.get(FROM), payload.get(UNTIL)
+    if valid_until is not None and valid_from is not None and valid_until < valid_from:
+        raise Refused("statement-malformed", "validity ends before it begins")
+    status = payload.get(STATUS)
+    return Content(
+        kind.number,
+        payload.get(TYPE),
+        valid_from,
+        valid_until,
+        None if status is None else (status[0], status[1]),
+        payload.get(PREDECESSOR),
+        payload.get(RULE_SET),
+        payload.get(DIGESTS, ()),
+        payload.get(STATE),
+        payload.get(REASON),
+        payload.get(FACTS, {}),
+    )
+
+
+def _is_day(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_DAY
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str and 0 < len(value) <= 64
+
+
+def _is_hash(value: Any) -> bool:
+    return type(value) is bytes and len(value) == HASH_SIZE
+
+
+def _is_status(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(type(number) is int and 0 <= number < 1 << 32 for number in value)
+    )
+
+
+def _is_digests(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= MAX_DIGESTS
+        and all(_is_hash(digest) for digest in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _is_facts(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(type(key) is str for key in value)
+
+
+_SHAPES: Final = {
+    KIND: lambda value: type(value) is int,
+    TYPE: _is_text,
+    FROM: _is_day,
+    UNTIL: _is_day,
+    STATUS: _is_status,
+    PREDECESSOR: _is_hash,
+    RULE_SET: _is_text,
+    DIGESTS: _is_digests,
+    STATE: lambda value: type(value) is int and value in STATES,
+    REASON: _is_text,
+    FACTS: _is_facts,
+}

@@ -1,0 +1,74 @@
+"""The judge's words, Chinese and English: names of checks, and a sentence for every code."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from verifier.errors import Refused
+from verifier.states import STATES
+
+FORM, CITY, KEY, SIGNATURE, SCOPE, CONTENT = 1, 2, 3, 4, 5, 6
+VALIDITY, LEDGER, WITNESSES, STATUS, FRESHNESS = 7, 8, 9, 10, 11
+
+CHECKS: Final[Mapping[int, tuple[str, str]]] = {
+    FORM: ("格式：完整且为本系统编码", "form: complete and of our making"),
+    CITY: ("城市：属于本市账本", "city: belongs to this city's ledger"),
+    KEY: ("密钥：由已登记的签发机关密钥签署", "key: an enrolled key of the issuing department"),
+    SIGNATURE: ("签名：内容未被改动", "signature: nothing was altered"),
+    SCOPE: ("权限：该密钥可签发此类证照", "scope: the key may sign this type at that time"),
+    CONTENT: ("内容：出示的信息经签名", "content: what is shown was signed"),
+    VALIDITY: ("有效期：今日在有效期内", "validity: in force by its dates today"),
+    LEDGER: ("入账：已记入账本", "ledger: included in the ledger"),
+    WITNESSES: ("见证：账本检查点经见证", "witnesses: the checkpoint is cosigned"),
+    STATUS: ("状态：未被暂扣、撤销、注销或吊销", "status: neither suspended nor ended"),
+    FRESHNESS: ("时效：核验依据足够新", "freshness: the evidence is recent enough"),
+}
+
+OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
+    "passed": ("通过", "passed"),
+    "failed": ("未通过", "failed"),
+    "not-checked": ("未核验", "not checked"),
+}
+
+_VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
+    "valid": ("有效：证照真实且当前有效", "Valid: genuine and in force"),
+    "passed": ("核验通过", "checked and found good"),
+    "issued-in-future": ("签发时间晚于当前时间，不予采信", "Issued in the future: not accepted"),
+    "not-yet-valid": ("尚未生效", "Not yet in force"),
+    "expired": ("已过有效期", "Expired"),
+    "not-a-licence": ("文书真实，但不是证照", "Genuine, but not a licence"),
+    "status-unknown": (
+        "签名真实，但无法确认当前状态，请联网核验",
+        "Genuine, but its present status is unknown: check online",
+    ),
+    "status-stale": (
+        "签名真实，但状态信息已过时，请同步后再核验",
+        "Genuine, but its status is out of date: synchronise and check again",
+    ),
+    "trust-expired": (
+        "签名真实，但离线核验包已过期，请同步后再核验",
+        "Genuine, but the trust pack has expired: synchronise and check again",
+    ),
+    "status-from-future": (
+        "状态信息的时间晚于当前时间，请检查本机时钟",
+        "The status is dated in the future: check this machine's clock",
+    ),
+    "no-proof": (
+        "码中不含入账证明，联网核验时查询",
+        "the code carries no inclusion proof; it is looked up online",
+    ),
+    "no-policy": ("本市未设见证策略", "this city's policy names no witnesses"),
+    "not-reached": ("前面的核验未通过，未继续", "an earlier check failed"),
+    "no-status": ("此类文书没有状态", "this kind of statement has no status"),
+    "no-validity": ("此类文书没有有效期", "this kind of statement has no validity"),
+    "no-disclosure": ("未出示内容", "nothing was disclosed"),
+}
+_STATUS: Final[Mapping[str, tuple[str, str]]] = {
+    f"status-{state.name}": (
+        f"证照已{state.zh}" if state.final else f"证照{state.zh}",
+        f"Licence {state.en}",
+    )
+    for state in STATES.values()
+}
+
+SENTENCES: Final[Mapping[str, tuple[str, str]]] = {**Refused.WORDS, **_STATUS, **_VERDICTS}
+"""Every code a verdict or a check may carry."""
