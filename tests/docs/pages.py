@@ -1,12 +1,15 @@
 """The reference pages that are read off the code: `make docs` rewrites them.
 
-`PAGES` maps a file under docs/ to the function that gives its text; the tests compare.
+`PAGES` maps a file under docs/ to the function that gives its text; the tests compare. A page
+whose source is not written yet is left out.
 """
 
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from keys.errors import ZhenglianError
 
@@ -69,17 +72,86 @@ def errors() -> str:
     ]
     for cls in error_classes():
         first = (cls.__doc__ or "").strip().partition("\n")[0]
+        statuses = getattr(cls, "STATUS", None)
+        default = getattr(sys.modules[cls.__module__], "DEFAULT_STATUS", None)
         rows: list[tuple[object, ...]] = [
-            (f"`{code}`", zh, en) for code, (zh, en) in sorted(cls.__dict__["WORDS"].items())
+            (f"`{code}`", zh, en) + (() if statuses is None else (statuses.get(code, default),))
+            for code, (zh, en) in sorted(cls.__dict__["WORDS"].items())
         ]
+        head = ("代码 · Code", "中文", "English") + (() if statuses is None else ("HTTP",))
         parts.append(f"## {cls.__module__.partition('.')[0]} · {cls.__name__}\n")
         parts.append(f"{first}\n")
-        parts.append(table(("代码 · Code", "中文", "English"), rows))
+        parts.append(table(head, rows))
     return HEAD + "\n".join(parts)
 
 
+def settings() -> str:
+    """Every setting: the environment variable, its type, its default, what it is for."""
+    model = importlib.import_module("api.settings").Settings
+    prefix = model.model_config.get("env_prefix", "").upper()
+    rows: list[tuple[object, ...]] = []
+    for name, field in model.model_fields.items():
+        kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
+        if "[" in str(field.annotation) or "|" in str(field.annotation):
+            kind = str(field.annotation).replace("typing.", "").replace("pathlib.", "")
+        default = field.get_default(call_default_factory=False)
+        shown = "—" if default is None or field.is_required() else f"`{default}`"
+        rows.append((f"`{prefix}{name.upper()}`", f"`{kind}`", shown, field.description or ""))
+    head = ("变量 · Variable", "类型 · Type", "默认 · Default", "说明 · What it is for")
+    return HEAD + "# 设置 · Settings\n\n" + table(head, rows)
+
+
+def commands() -> str:
+    """Every command with its arguments and options, as `--help` has them."""
+    typer = importlib.import_module("typer.main")
+    parts = ["# 命令 · Commands\n"]
+
+    def walk(path: str, command: Any) -> None:
+        children = getattr(command, "commands", None)
+        if children is None or getattr(command, "invoke_without_command", False):
+            parts.append(f"## `{path}`\n")
+            parts.append(f"{' '.join((command.help or '').split())}\n")
+            rows: list[tuple[object, ...]] = [
+                (
+                    "`"
+                    + "`, `".join(one.opts if one.param_type_name == "option" else [one.name])
+                    + "`",
+                    "必填 required" if one.required else "",
+                    getattr(one, "help", None) or "",
+                )
+                for one in command.params
+                if one.name not in {"help", "install_completion", "show_completion"}
+            ]
+            if rows:
+                parts.append(table(("参数 · Argument", "", "说明 · What it is"), rows))
+        for name, child in sorted((children or {}).items()):
+            if not child.hidden:
+                walk(f"{path} {name}", child)
+
+    walk("zhenglian", typer.get_command(importlib.import_module("api.cli").app))
+    return HEAD + "\n".join(parts)
+
+
+def routes() -> str:
+    """Every route of the HTTP interface, as OpenAPI has it."""
+    document = importlib.import_module("api.app").openapi()
+    rows: list[tuple[object, ...]] = [
+        (f"`{method.upper()}`", f"`{path}`", operation.get("summary", ""))
+        for path, operations in sorted(document["paths"].items())
+        for method, operation in operations.items()
+    ]
+    head = ("方法 · Method", "路径 · Path", "用途 · What it does")
+    return HEAD + "# 接口 · Routes\n\n" + table(head, rows)
+
+
+SOURCES: Mapping[str, tuple[str, Callable[[], str]]] = {
+    "errors.md": ("keys.errors", errors),
+    "settings.md": ("api.settings", settings),
+    "commands.md": ("api.cli", commands),
+    "routes.md": ("api.app", routes),
+}
 PAGES: Mapping[str, Callable[[], str]] = {
-    "errors.md": errors,
+    name: page for name, (source, page) in SOURCES.items() if find_spec(source) is not None
 }
 
 
