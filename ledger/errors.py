@@ -1,0 +1,106 @@
+"""What the book refuses, with words in both languages."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from keys.errors import ZhenglianError
+
+
+class LedgerError(ZhenglianError):
+    """Sequencing, storage, read side and export."""
+
+    WORDS: ClassVar[Mapping[str, tuple[str, str]]] = {
+        # sequencing
+        "ledger-entry-size": (
+            "条目必须为 1 至 65535 字节",
+            "an entry must have 1 to 65535 bytes",
+        ),
+        "ledger-batch-too-large": (
+            "一次提交的条目过多",
+            "too many entries in one submission",
+        ),
+        "ledger-busy": (
+            "账本繁忙，请稍后重试",
+            "the ledger is busy; try again later",
+        ),
+        "ledger-nested": (
+            "不能在账本写入过程中再次追加",
+            "effects of one submission cannot append another",
+        ),
+        "ledger-closed": ("账本已关闭", "the ledger is closed"),
+        "ledger-read-only": (
+            "账本以只读方式打开，不能追加",
+            "the ledger was opened without a signing key and cannot append",
+        ),
+        "ledger-head-moved": (
+            "账本头已被他人推进，请重试",
+            "another writer moved the head of the ledger; try again",
+        ),
+        "ledger-write-failed": (
+            "写入失败，未留下任何内容",
+            "the write failed and left nothing behind",
+        ),
+        "ledger-commit-unknown": (
+            "提交结果未知，可用相同内容安全重试",
+            "whether the commit took place is not known; retrying with the same entries is safe",
+        ),
+        "ledger-logged-not-published": (
+            "条目已入账，但检查点尚未发布；下次追加或启动时补发",
+            "the entries are logged, not published; the next append or start will publish them",
+        ),
+        # state found at open
+        "ledger-origin-mismatch": (
+            "账本属于另一个来源",
+            "the ledger belongs to another origin",
+        ),
+        "ledger-wrong-key": (
+            "已发布的检查点不是用此账本密钥签署的",
+            "the published checkpoint is not signed by this ledger key",
+        ),
+        "ledger-rolled-back": (
+            "账本落后于已发布的检查点，疑似回滚，拒绝写入",
+            "the ledger is behind its published checkpoint, as after a rollback; it will not write",
+        ),
+        "ledger-forked": (
+            "同一大小出现两个不同的树根",
+            "two different roots exist for one tree size",
+        ),
+        "ledger-inconsistent": (
+            "账本数据前后不一致",
+            "what the store holds does not fit together",
+        ),
+        # storage
+        "ledger-store-url": (
+            "存储地址不可用",
+            "the store address is not usable",
+        ),
+        "ledger-store-failed": ("存储出错", "the store failed"),
+        # read side
+        "ledger-not-found": ("账本中没有此条目", "the ledger has no such entry"),
+        "ledger-out-of-range": (
+            "超出已发布账本的范围",
+            "outside what the ledger has published",
+        ),
+        "ledger-not-published": (
+            "尚未发布检查点",
+            "no checkpoint has been published yet",
+        ),
+        "ledger-path-unknown": (
+            "账本读取端没有此路径",
+            "the read side has no such path",
+        ),
+        "ledger-source-unknown": (
+            "无法识别的账本读取来源",
+            "not a folder, archive or address a log can be read from",
+        ),
+        "ledger-read-failed": ("读取账本失败", "reading the log failed"),
+        # export
+        "ledger-export-foreign": (
+            "目标文件夹属于另一个账本或含有其他文件",
+            "the folder belongs to another log or holds other files",
+        ),
+        "ledger-export-newer": (
+            "目标文件夹的检查点比账本新，拒绝覆盖",
+            "the folder holds a newer checkpoint than the log; it will not be overwritten",
+        ),
+    }

@@ -1,0 +1,272 @@
+"""The ledger: append on one side, the public read side on the other.
+
+Appending answers when the entries are durable and a published checkpoint covers them; the order
+of effects is written at the head of `ledger.sequencer`. The read side shows nothing beyond the
+published checkpoint, and serves tiles, bundles and proofs of it (C2SP tlog-tiles, tlog-proof).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self, TypeVar, overload
+
+from ledger.errors import LedgerError
+from ledger.model import Committed, Draft, Head, Published
+from ledger.publisher import Publisher, read_published
+from ledger.sequencer import Sequencer
+from ledger.stores.base import Effects, Reader, Store
+from verifier.checkpoint import Checkpoint, open_checkpoint
+from verifier.errors import Refused
+from verifier.merkle import HASH_SIZE, Frontier
+from verifier.note import NoteSigner, VerifierKey
+from verifier.proof import TlogProof, format_proof
+from verifier.tiles import FULL_WIDTH, TileTree, encode_bundle
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """One log over one store. Safe for use by many threads; see `open`."""
+
+    def __init__(self, store: Store, origin: str, sequencer: Sequencer | None) -> None:
+        """Use `open`, which looks at what is there first."""
+        self.origin = origin
+        self.store = store
+        self._sequencer = sequencer
+        self._seen = 0  # a size known to be published; it never shrinks
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        *,
+        origin: str,
+        signers: Sequence[NoteSigner],
+        clock: Callable[[], float],
+    ) -> "Ledger":
+        """Open the log `origin` in a store whose tables exist (`Store.create`).
+
+        `signers` sign every checkpoint, the first of them under the name `origin`; with none the
+        ledger is read-only. `clock` gives Unix seconds. Cost and memory do not depend on the
+        size of the log. In this order:
+
+        1. The frontier, the entries' last index and the right edge of the tiles give the head
+           (`ledger-inconsistent`).
+        2. The published checkpoint is of this origin (`ledger-origin-mismatch`), signed by the
+           first signer (`ledger-wrong-key`), not ahead of the head (`ledger-rolled-back`), and
+           its root is what the tiles give at its size (`ledger-forked`).
+        3. A head that is not published yet is signed and published: the empty tree of a fresh
+           log, or what a process left that died after its commit.
+        """
+        if signers and signers[0].name != origin:
+            raise LedgerError("ledger-wrong-key", f"the first signer is {signers[0].name}")
+        key = signers[0].key if signers else None
+        with store.read() as reader:
+            head = reader.head()
+            _check_head(reader, head)  # 1
+            published = reader.published()
+            if published is not None:
+                _check_published(reader, head, published, origin, key)  # 2
+        if not signers:
+            return cls(store, origin, None)
+        publisher = Publisher(store, origin, signers)
+        publisher.publish(head)  # 3
+        return cls(store, origin, Sequencer(store, publisher, clock))
+
+    def close(self) -> None:
+        """Finish what is queued and stop the writer; the store stays open. May be repeated."""
+        if self._sequencer is not None:
+            self._sequencer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # append
+
+    @overload
+    def submit(self, drafts: Sequence[Draft]) -> "Future[Committed[None]]": ...
+    @overload
+    def submit(self, drafts: Sequence[Draft], effects: Effects[T]) -> "Future[Committed[T]]": ...
+    def submit(
+        self, drafts: Sequence[Draft], effects: Effects[T] | None = None
+    ) -> "Future[Committed[T]] | Future[Committed[None]]":
+        """Queue entries, in this order, and the domain writes that stand or fall with them.
+
+        All of a submission is stored, or nothing. An entry whose leaf hash is in the ledger, or
+        earlier in the submission, is answered with the index it has; so repeating is harmless.
+        `effects` is described at `ledger.stores.base.Effects`; what it raises drops this submission
+        alone and reaches the caller unchanged.
+
+        The future ends with `Committed`, or with a `LedgerError`:
+        `ledger-logged-not-published` (durable; the checkpoint follows with the next append or
+        start) · `ledger-commit-unknown` (retry) · `ledger-busy` · `ledger-store-failed` and
+        `ledger-write-failed` (nothing is stored) · `ledger-inconsistent`.
+        Raised at once: `ledger-entry-size`, `ledger-batch-too-large`, `ledger-busy`,
+        `ledger-nested`, `ledger-closed`, `ledger-read-only`.
+        """
+        if self._sequencer is None:
+            raise LedgerError("ledger-read-only")
+        return self._sequencer.submit(drafts, effects)
+
+    @overload
+    def append(self, drafts: Sequence[Draft]) -> Committed[None]: ...
+    @overload
+    def append(self, drafts: Sequence[Draft], effects: Effects[T]) -> Committed[T]: ...
+    def append(
+        self, drafts: Sequence[Draft], effects: Effects[T] | None = None
+    ) -> Committed[T] | Committed[None]:
+        """`submit`, and wait for the answer."""
+        if effects is None:
+            return self.submit(drafts).result()
+        return self.submit(drafts, effects).result()
+
+    # read side
+
+    @property
+    def size(self) -> int:
+        """Size of the published tree."""
+        with self.store.read() as reader:
+            return self._published(reader).size
+
+    def checkpoint(self) -> bytes:
+        """The published signed note. Error: `ledger-not-published`."""
+        with self.store.read() as reader:
+            return self._published(reader).note
+
+    def tile(self, level: int, n: int, width: int = FULL_WIDTH) -> bytes:
+        """The first `width` hashes of a tile of the published tree (`ledger-out-of-range`)."""
+        with self.store.read() as reader:
+            self._check_tile(reader, level, n, width)
+            return _read_tile(reader, level, n, width)
+
+    def entry_bundle(self, n: int, width: int = FULL_WIDTH) -> bytes:
+        """The first `width` entries of bundle `n` (`ledger-out-of-range`)."""
+        with self.store.read() as reader:
+            self._check_tile(reader, 0, n, width)
+            entries = reader.entries(n * FULL_WIDTH, width)
+        if len(entries) != width:
+            raise LedgerError("ledger-inconsistent", f"bundle {n} has {len(entries)} entries")
+        return encode_bundle(entries)
+
+    def entry(self, index: int) -> bytes:
+        """The entry at `index` (`ledger-out-of-range`)."""
+        with self.store.read() as reader:
+            self._check_size(reader, index + 1, least=1)
+            entries = reader.entries(index, 1)
+        if not entries:
+            raise LedgerError("ledger-inconsistent", f"entry {index} is missing")
+        return entries[0]
+
+    def index_of(self, leaf_hash: bytes) -> int:
+        """Where the entry of this leaf hash is; `ledger-not-found`, also while not published."""
+        with self.store.read() as reader:
+            index = reader.indices_of([leaf_hash]).get(leaf_hash)
+            if index is None or index >= self._published(reader).size:
+                raise LedgerError("ledger-not-found", leaf_hash.hex())
+            return index
+
+    def inclusion_proof(self, index: int, size: int | None = None) -> list[bytes]:
+        """RFC 9162 §2.1.3 in the tree of `size` (default: published). `ledger-out-of-range`."""
+        with self._tree(size) as tree:
+            if not 0 <= index < tree.size:
+                raise LedgerError("ledger-out-of-range", f"index {index} of {tree.size}")
+            return tree.inclusion_proof(index)
+
+    def consistency_proof(self, size1: int, size2: int | None = None) -> list[bytes]:
+        """RFC 9162 §2.1.4 from `size1` >= 1 to `size2` (default: published). Error as above."""
+        with self._tree(size2) as tree:
+            if not 1 <= size1 <= tree.size:
+                raise LedgerError("ledger-out-of-range", f"size {size1} of {tree.size}")
+            return tree.consistency_proof(size1)
+
+    def proof(self, index: int) -> TlogProof:
+        """Inclusion of `index` under the published checkpoint (`ledger-out-of-range`)."""
+        with self.store.read() as reader:
+            published = self._published(reader)
+            if not 0 <= index < published.size:
+                raise LedgerError("ledger-out-of-range", f"index {index} of {published.size}")
+            hashes = _tree(reader, published.size).inclusion_proof(index)
+            return TlogProof(index, tuple(hashes), published.note)
+
+    def tlog_proof(self, index: int) -> bytes:
+        """`proof` as C2SP tlog-proof text."""
+        return format_proof(self.proof(index))
+
+    def _published(self, reader: Reader) -> Published:
+        published = reader.published()
+        if published is None:
+            raise LedgerError("ledger-not-published")
+        self._seen = max(self._seen, published.size)
+        return published
+
+    def _check_size(self, reader: Reader, size: int, least: int) -> None:
+        """`least` <= `size` <= what is published, which is read again only when `size` is news."""
+        if size > self._seen:
+            self._published(reader)
+        if not least <= size <= self._seen:
+            raise LedgerError("ledger-out-of-range", f"{size}, published {self._seen}")
+
+    def _check_tile(self, reader: Reader, level: int, n: int, width: int) -> None:
+        if not 0 <= level <= 7 or n < 0 or not 1 <= width <= FULL_WIDTH:
+            raise LedgerError("ledger-out-of-range", f"tile {level}/{n}, width {width}")
+        self._check_size(reader, (n * FULL_WIDTH + width) << 8 * level, least=1)
+
+    @contextmanager
+    def _tree(self, size: int | None) -> Iterator[TileTree]:
+        with self.store.read() as reader:
+            if size is None:
+                size = self._published(reader).size
+            self._check_size(reader, size, least=0)
+            yield _tree(reader, size)
+
+
+def _tree(reader: Reader, size: int) -> TileTree:
+    return TileTree(size, lambda level, n, width: _read_tile(reader, level, n, width))
+
+
+def _read_tile(reader: Reader, level: int, n: int, width: int) -> bytes:
+    if level:
+        data = reader.tile(level, n)[: width * HASH_SIZE]
+    else:
+        data = b"".join(reader.leaf_hashes(n * FULL_WIDTH, width))
+    if len(data) != width * HASH_SIZE:
+        raise LedgerError("ledger-inconsistent", f"tile {level}/{n} has {len(data)} bytes")
+    return data
+
+
+def _check_head(reader: Reader, head: Head) -> None:
+    last = reader.last_index()
+    if (-1 if last is None else last) != head.size - 1:
+        raise LedgerError("ledger-inconsistent", f"size {head.size}, last entry {last}")
+    try:
+        from_edge = Frontier(head.size, head.frontier).root()
+    except Refused as error:
+        raise LedgerError("ledger-inconsistent", f"frontier: {error}") from error
+    if from_edge != head.root or _tree(reader, head.size).root() != head.root:
+        raise LedgerError("ledger-inconsistent", "the root does not match its tiles")
+
+
+def _check_published(
+    reader: Reader, head: Head, published: Published, origin: str, key: VerifierKey | None
+) -> None:
+    try:
+        checkpoint: Checkpoint = read_published(published)
+        if checkpoint.origin != origin:
+            raise LedgerError("ledger-origin-mismatch", f"{checkpoint.origin}, not {origin}")
+        if key is not None:
+            open_checkpoint(published.note, key)
+    except Refused as error:
+        raise LedgerError("ledger-wrong-key", str(error)) from error
+    if checkpoint.size > head.size:
+        raise LedgerError("ledger-rolled-back", f"size {head.size}, published {checkpoint.size}")
+    if _tree(reader, checkpoint.size).root() != checkpoint.root:
+        raise LedgerError("ledger-forked", f"size {checkpoint.size}")

@@ -1,0 +1,66 @@
+"""The values the book deals in."""
+
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+MAX_ENTRY_BYTES = 65_535
+"""Largest entry: bundles carry its length as a uint16 (C2SP tlog-tiles)."""
+
+
+class Draft(NamedTuple):
+    """Something to log: its bytes, and the columns a query may want."""
+
+    entry: bytes
+    kind: int
+    dept: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an entry stands. `existing`: it stood there before, no second copy was made."""
+
+    index: int
+    leaf_hash: bytes
+    entry: bytes
+    existing: bool
+
+
+class EntryRow(NamedTuple):
+    """One row of the entries table, in the order of its columns."""
+
+    idx: int
+    leaf_hash: bytes
+    data: bytes
+    kind: int
+    dept: str
+    time_ms: int
+
+
+class Head(NamedTuple):
+    """The tree as committed: size, RFC 9162 root, hashes of its full subtrees, largest first."""
+
+    size: int
+    root: bytes
+    frontier: tuple[bytes, ...]
+
+
+class Published(NamedTuple):
+    """The latest checkpoint shown to the world: its tree size and the signed note."""
+
+    size: int
+    note: bytes
+
+
+@dataclass(frozen=True)
+class Committed(Generic[T]):
+    """An acknowledged submission: durable, and covered by a published checkpoint.
+
+    `size` is a tree size, at least one past every index here, for which a signed checkpoint has
+    been published; `result` is what the effects returned.
+    """
+
+    appended: tuple[Appended, ...]
+    result: T
+    size: int

@@ -1,0 +1,111 @@
+"""What a storage engine promises the book.
+
+A store keeps four things: entries (index, leaf hash, bytes, kind, department, time), the full
+tiles above level 0 and the partial one at each right edge, the head of the tree, and the latest
+published checkpoint. Domain tables of the application live beside them, in the same database, and
+change in the same transactions.
+
+**Durable when?** When `Writer.commit` returns, everything written through that writer survives
+loss of power. When it raises, nothing may be concluded: the caller asks again under the write
+lock. `publish` survives the death of the process, and need not survive loss of power: what it
+stores can always be signed again from the durable head.
+
+**Concurrent with what?** Any number of threads and processes may read and write one store. At
+most one writer exists at a time over all of them: `write` waits for the lock, at most the engine's
+busy time, then raises `ledger-busy`. Readers never wait for writers where the engine can help it,
+and see one committed snapshot from their first read until they are closed. What a reader can see
+is durable.
+
+**Who retries?** Not the store. It reports; the sequencer decides.
+
+**Which errors?** `ledger-busy`, `ledger-head-moved`, and `ledger-store-failed` for everything the
+engine itself reports (the driver's message as detail, never bound values). Absence is an answer,
+not an error: `None`, an empty list or mapping, or `b""`, as each method says. Exceptions raised by
+code run inside `with` blocks pass through unchanged.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection, MetaData
+
+from ledger.model import Appended, EntryRow, Head, Published
+
+T = TypeVar("T")
+
+Effects = Callable[[Connection, Sequence[Appended]], T]
+"""Domain writes that stand or fall with their entries.
+
+Called inside the transaction, in a savepoint, before commit, once the indices are known. It may
+be called again for the same submission when a transaction is repeated, so it touches nothing but
+the connection it is given; it neither commits nor rolls back, nor calls the ledger. Rows of the
+entries table are written after the effects and cannot be read by them.
+"""
+
+
+class Reader(Protocol):
+    """One snapshot of the store."""
+
+    @property
+    def connection(self) -> Connection:
+        """The snapshot's connection, for tables of the application."""
+
+    def head(self) -> Head:
+        """The tree head of the snapshot; size 0 and the empty root in a fresh store."""
+
+    def published(self) -> Published | None:
+        """The published checkpoint; None before the first."""
+
+    def last_index(self) -> int | None:
+        """The largest index among the entries; None when there are none."""
+
+    def entries(self, start: int, count: int) -> list[bytes]:
+        """Entries from `start`, in order, at most `count`; fewer at the end."""
+
+    def leaf_hashes(self, start: int, count: int) -> list[bytes]:
+        """Leaf hashes from `start`, in order, at most `count`; fewer at the end."""
+
+    def tile(self, level: int, n: int) -> bytes:
+        """Hashes of tile `n` of `level` >= 1 written so far, 32 bytes each; b"" when none."""
+
+    def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
+        """The index of each of these leaf hashes that is in the ledger; others are left out."""
+
+
+class Writer(Reader, Protocol):
+    """The one open write transaction. What is not committed leaves no trace."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part of the transaction that is undone alone when its block raises."""
+
+    def insert_entries(self, rows: Sequence[EntryRow]) -> None:
+        """Add entries; an index or leaf hash that is there already is `ledger-store-failed`."""
+
+    def put_tile(self, level: int, n: int, data: bytes) -> None:
+        """Write or replace tile `n` of `level` >= 1."""
+
+    def swap_head(self, old: Head, new: Head) -> None:
+        """Replace the head if it still is `old`; otherwise `ledger-head-moved`."""
+
+    def commit(self) -> None:
+        """Make it durable. Called once, as the last thing in the block."""
+
+
+class Store(Protocol):
+    """A place for one ledger and its application's tables."""
+
+    def create(self, *metadata: MetaData) -> None:
+        """Create the missing tables of the ledger and of these; what exists is left alone."""
+
+    def read(self) -> AbstractContextManager[Reader]:
+        """A snapshot, closed with the block."""
+
+    def write(self) -> AbstractContextManager[Writer]:
+        """The write lock and a transaction; leaving the block without commit rolls it back."""
+
+    def publish(self, checkpoint: Published) -> Published:
+        """Store a checkpoint unless one of the same or a larger size is there; return what is."""
+
+    def close(self) -> None:
+        """Let go of every connection. The store cannot be used afterwards."""

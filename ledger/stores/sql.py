@@ -1,0 +1,299 @@
+"""The ledger's tables, and the SQL that every relational engine shares.
+
+    entries     idx PK · leaf_hash unique · data · kind · dept · time_ms
+    tiles       (level >= 1, n) PK · data: up to 256 hashes, appended to until full
+    head        one row · size · root · frontier (hashes side by side, largest subtree first)
+    checkpoint  at most one row · size · note
+
+Level-0 tiles and entry bundles are ranges of `entries`. `leaf_hash` stands before `data`, so that
+reading a tile does not read the entries.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ledger.errors import LedgerError
+from ledger.model import EntryRow, Head, Published
+from verifier.merkle import EMPTY_ROOT, HASH_SIZE
+
+METADATA = MetaData()
+
+# SQLite numbers rows by INTEGER PRIMARY KEY alone; elsewhere an index needs 64 bits.
+_INDEX = BigInteger().with_variant(Integer(), "sqlite")
+
+ENTRIES = Table(
+    "entries",
+    METADATA,
+    Column("idx", _INDEX, primary_key=True, autoincrement=False),
+    Column("leaf_hash", LargeBinary(HASH_SIZE), nullable=False, unique=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("dept", Text, nullable=False),
+    Column("time_ms", BigInteger, nullable=False),
+)
+TILES = Table(
+    "tiles",
+    METADATA,
+    Column("level", SmallInteger, primary_key=True, autoincrement=False),
+    Column("n", _INDEX, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+HEAD = Table(
+    "head",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("root", LargeBinary(HASH_SIZE), nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+)
+CHECKPOINT = Table(
+    "checkpoint",
+    METADATA,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", LargeBinary, nullable=False),
+)
+
+WRITES = "zhenglian_writes"
+"""Execution option of a connection whose transaction takes the write lock when it begins."""
+
+_ROW = 1  # the id of the only row of `head` and of `checkpoint`
+_IN_CHUNK = 500  # bound values in one IN list
+
+_HEAD = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier).where(HEAD.c.id == _ROW)
+_HEAD_LOCKED = _HEAD.with_for_update()
+_SWAP_HEAD = (
+    update(HEAD)
+    .where(HEAD.c.id == _ROW, HEAD.c.size == bindparam("old_size"))
+    .where(HEAD.c.root == bindparam("old_root"))
+    .values(size=bindparam("new_size"), root=bindparam("new_root"), frontier=bindparam("edge"))
+)
+_PUBLISHED = select(CHECKPOINT.c.size, CHECKPOINT.c.note).where(CHECKPOINT.c.id == _ROW)
+_REPUBLISH = (
+    update(CHECKPOINT)
+    .where(CHECKPOINT.c.id == _ROW, CHECKPOINT.c.size < bindparam("new_size"))
+    .values(size=bindparam("new_size"), note=bindparam("new_note"))
+)
+_LAST_INDEX = select(func.max(ENTRIES.c.idx))
+_RANGE = ENTRIES.c.idx.between(bindparam("first"), bindparam("last"))
+_ENTRY_RANGE = select(ENTRIES.c.data).where(_RANGE).order_by(ENTRIES.c.idx)
+_HASH_RANGE = select(ENTRIES.c.leaf_hash).where(_RANGE).order_by(ENTRIES.c.idx)
+_INDICES = select(ENTRIES.c.leaf_hash, ENTRIES.c.idx).where(
+    ENTRIES.c.leaf_hash.in_(bindparam("hashes", expanding=True))
+)
+_AT_TILE = (TILES.c.level == bindparam("at_level")) & (TILES.c.n == bindparam("at_n"))
+_TILE = select(TILES.c.data).where(_AT_TILE)
+_RETILE = update(TILES).where(_AT_TILE).values(data=bindparam("new_data"))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """What SQLAlchemy or the driver raises, as a `LedgerError`; bound values are never told."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig)
+        code = "ledger-busy" if "locked" in words or "busy" in words else "ledger-store-failed"
+        raise LedgerError(code, words) from error
+    except SQLAlchemyError as error:
+        raise LedgerError("ledger-store-failed", type(error).__name__) from error
+
+
+class SqlReader:
+    """`ledger.stores.base.Reader` over a connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def connection(self) -> Connection:
+        return self._connection
+
+    @translated()
+    def head(self) -> Head:
+        return self._head(lock=False)
+
+    @translated()
+    def published(self) -> Published | None:
+        row = self._connection.execute(_PUBLISHED).one_or_none()
+        return None if row is None else Published(*row)
+
+    @translated()
+    def last_index(self) -> int | None:
+        index: int | None = self._connection.execute(_LAST_INDEX).scalar_one()
+        return index
+
+    @translated()
+    def entries(self, start: int, count: int) -> list[bytes]:
+        window = {"first": start, "last": start + count - 1}
+        return list(self._connection.execute(_ENTRY_RANGE, window).scalars())
+
+    @translated()
+    def leaf_hashes(self, start: int, count: int) -> list[bytes]:
+        window = {"first": start, "last": start + count - 1}
+        return list(self._connection.execute(_HASH_RANGE, window).scalars())
+
+    @translated()
+    def tile(self, level: int, n: int) -> bytes:
+        data: bytes | None = self._connection.execute(
+            _TILE, {"at_level": level, "at_n": n}
+        ).scalar_one_or_none()
+        return data or b""
+
+    @translated()
+    def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
+        found: dict[bytes, int] = {}
+        for at in range(0, len(leaf_hashes), _IN_CHUNK):
+            chunk = {"hashes": leaf_hashes[at : at + _IN_CHUNK]}
+            found.update((h, i) for h, i in self._connection.execute(_INDICES, chunk))
+        return found
+
+    def _head(self, lock: bool) -> Head:
+        row = self._connection.execute(_HEAD_LOCKED if lock else _HEAD).one_or_none()
+        if row is None:
+            return Head(0, EMPTY_ROOT, ())
+        edge = row.frontier
+        hashes = tuple(edge[at : at + HASH_SIZE] for at in range(0, len(edge), HASH_SIZE))
+        return Head(row.size, row.root, hashes)
+
+
+class SqlWriter(SqlReader):
+    """`ledger.stores.base.Writer` over a connection with an open transaction."""
+
+    @translated()
+    def create(self, *metadata: MetaData) -> None:
+        """`ledger.stores.base.Store.create`, inside this transaction."""
+        for tables in metadata:
+            tables.create_all(self._connection)
+        if self._connection.execute(_HEAD).one_or_none() is None:
+            row = {"id": _ROW, "size": 0, "root": EMPTY_ROOT, "frontier": b""}
+            self._connection.execute(insert(HEAD), row)
+
+    @translated()
+    def head(self) -> Head:
+        return self._head(lock=True)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self._connection.begin_nested():
+            yield
+
+    @translated()
+    def insert_entries(self, rows: Sequence[EntryRow]) -> None:
+        if rows:
+            self._connection.execute(insert(ENTRIES), [row._asdict() for row in rows])
+
+    @translated()
+    def put_tile(self, level: int, n: int, data: bytes) -> None:
+        at = {"at_level": level, "at_n": n, "new_data": data}
+        if not self._connection.execute(_RETILE, at).rowcount:
+            self._connection.execute(insert(TILES), {"level": level, "n": n, "data": data})
+
+    @translated()
+    def swap_head(self, old: Head, new: Head) -> None:
+        values = {
+            "old_size": old.size,
+            "old_root": old.root,
+            "new_size": new.size,
+            "new_root": new.root,
+            "edge": b"".join(new.frontier),
+        }
+        if self._connection.execute(_SWAP_HEAD, values).rowcount != 1:
+            raise LedgerError("ledger-head-moved", f"no longer {old.size}")
+
+    @translated()
+    def commit(self) -> None:
+        self._connection.commit()
+
+    @translated()
+    def publish(self, checkpoint: Published) -> Published:
+        """`ledger.stores.base.Store.publish`, inside this transaction."""
+        values = {"new_size": checkpoint.size, "new_note": checkpoint.note}
+        if self._connection.execute(_REPUBLISH, values).rowcount:
+            return checkpoint
+        current = self.published()
+        if current is None:
+            row = {"id": _ROW, "size": checkpoint.size, "note": checkpoint.note}
+            self._connection.execute(insert(CHECKPOINT), row)
+            current = checkpoint
+        return current
+
+
+class SqlStore:
+    """`ledger.stores.base.Store` over two engines of one database.
+
+    `durable` begins every transaction of `write` with the engine's write lock; `relaxed` may
+    answer a commit before it reaches the disk, and is used to publish only.
+    """
+
+    reader: type[SqlReader] = SqlReader
+    writer: type[SqlWriter] = SqlWriter
+
+    def __init__(self, durable: Engine, relaxed: Engine) -> None:
+        self._durable = durable
+        self._relaxed = relaxed
+
+    def create(self, *metadata: MetaData) -> None:
+        with self.write() as writer:
+            writer.create(METADATA, *metadata)
+            writer.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[SqlReader]:
+        with _connected(self._durable) as connection:
+            yield self.reader(connection)
+
+    @contextmanager
+    def write(self) -> Iterator[SqlWriter]:
+        with self._writing(self._durable) as writer:
+            yield writer
+
+    def publish(self, checkpoint: Published) -> Published:
+        with self._writing(self._relaxed) as writer:
+            current = writer.publish(checkpoint)
+            writer.commit()
+            return current
+
+    def close(self) -> None:
+        self._durable.dispose()
+        self._relaxed.dispose()
+
+    @contextmanager
+    def _writing(self, engine: Engine) -> Iterator[SqlWriter]:
+        with _connected(engine) as connection:
+            try:
+                with translated():
+                    connection.execution_options(**{WRITES: True}).begin()
+                yield self.writer(connection)
+            except BaseException:
+                # Closing the driver's connection ends whatever state the failure left it in,
+                # and lets go of the write lock even if a rollback would fail.
+                connection.invalidate()
+                raise
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    with translated():
+        connection = engine.connect()
+    with connection:
+        yield connection

@@ -1,0 +1,162 @@
+"""SQLite, the embedded default: one file in WAL mode.
+
+Durable commits are `synchronous=FULL`: a commit returns after the write-ahead log reached the
+disk, and becomes visible to others only then. Writers begin with `BEGIN IMMEDIATE`, so they queue
+at the start and none fails half-way; readers never wait.
+"""
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+
+from ledger.errors import LedgerError
+from ledger.model import EntryRow
+from ledger.stores.sql import WRITES, SqlReader, SqlStore, SqlWriter, translated
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another before it reports `ledger-busy`."""
+
+_CACHE_KIB = 32 << 10  # pages kept by one connection
+_CHECKPOINT_PAGES = 16_384  # of 4 KiB: the log is folded into the file at about 64 MiB
+_POOLED, _OVERFLOW = 8, 56  # connections kept, and opened beyond that under load
+
+_INSERT = "INSERT INTO entries (idx, leaf_hash, data, kind, dept, time_ms) VALUES (?,?,?,?,?,?)"
+_LOOKUP = "SELECT leaf_hash, idx FROM entries WHERE leaf_hash IN (%s)"
+_LOOKUP_SIZES = (1, 16, 256)  # few shapes, so that the driver's statement cache serves them
+
+
+class SqliteReader(SqlReader):
+    """Reads; the look-up of many leaf hashes goes straight to the driver."""
+
+    @translated()
+    def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
+        found: dict[bytes, int] = {}
+        at, run = 0, self._connection.exec_driver_sql
+        while at < len(leaf_hashes):
+            left = len(leaf_hashes) - at
+            size = next((s for s in _LOOKUP_SIZES if s >= left), _LOOKUP_SIZES[-1])
+            chunk = tuple(leaf_hashes[at : at + size])
+            chunk += chunk[-1:] * (size - len(chunk))
+            found.update(run(_LOOKUP % ",".join("?" * size), chunk).all())
+            at += size
+        return found
+
+
+class SqliteWriter(SqliteReader, SqlWriter):
+    """Writes; entries go straight to the driver's `executemany`."""
+
+    @translated()
+    def insert_entries(self, rows: Sequence[EntryRow]) -> None:
+        if rows:
+            self._connection.exec_driver_sql(_INSERT, list(rows))
+
+
+class SqliteStore(SqlStore):
+    """A ledger in one SQLite file, shared by any number of threads and processes of one machine.
+
+    The file is created readable by its owner alone. A network file system is no place for it.
+    `connection_class` makes the driver's connections.
+    """
+
+    reader = SqliteReader
+    writer = SqliteWriter
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        connection_class: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
+        self.path = path
+        _touch_private(path)
+
+        def engine(synchronous: str, pool: int, overflow: int) -> Engine:
+            return sqlite_engine(
+                str(path),
+                connection_class=connection_class,
+                pragmas={"journal_mode": "WAL", "synchronous": synchronous},
+                pool_size=pool,
+                max_overflow=overflow,
+            )
+
+        super().__init__(engine("FULL", _POOLED, _OVERFLOW), engine("NORMAL", 1, 0))
+
+
+def open_url(url: str) -> SqliteStore:
+    """The store at `sqlite:///relative/path` or `sqlite:////absolute/path`."""
+    try:
+        database = make_url(url).database
+    except ArgumentError as error:
+        raise LedgerError("ledger-store-url", "sqlite:///PATH") from error
+    if not database or database.startswith((":", "file:")):
+        raise LedgerError("ledger-store-url", "sqlite:///PATH")
+    return SqliteStore(Path(database))
+
+
+def sqlite_engine(
+    database: str,
+    *,
+    connection_class: type[sqlite3.Connection] = sqlite3.Connection,
+    pragmas: Mapping[str, str],
+    pool_size: int,
+    max_overflow: int,
+    uri: bool = False,
+) -> Engine:
+    """An engine whose transactions begin when SQLAlchemy says so, not when the driver guesses."""
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(
+            database,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=connection_class,
+            uri=uri,
+        )
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=pool_size,
+        max_overflow=max_overflow,
+        pool_timeout=BUSY_SECONDS,
+        hide_parameters=True,
+    )
+
+    def on_connect(raw: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        cursor = raw.cursor()
+        settings = {"cache_size": f"-{_CACHE_KIB}", "wal_autocheckpoint": str(_CHECKPOINT_PAGES)}
+        for name, value in {**settings, "foreign_keys": "ON", **pragmas}.items():
+            cursor.execute(f"PRAGMA {name}={value}")
+            cursor.fetchall()
+        cursor.close()
+
+    def on_begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def _touch_private(path: Path) -> None:
+    """Create the file for its owner alone, and make its name as durable as its content will be."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise LedgerError("ledger-store-failed", f"{path}: {error.strerror}") from error
