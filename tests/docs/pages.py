@@ -94,8 +94,8 @@ def settings() -> str:
         kind = getattr(field.annotation, "__name__", None) or str(field.annotation)
         if "[" in str(field.annotation) or "|" in str(field.annotation):
             kind = str(field.annotation).replace("typing.", "").replace("pathlib.", "")
-        default = field.get_default(call_default_factory=False)
-        shown = "—" if default is None or field.is_required() else f"`{default}`"
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        shown = "—" if default is None else f"`{default}`"
         rows.append((f"`{prefix}{name.upper()}`", f"`{kind}`", shown, field.description or ""))
     head = ("变量 · Variable", "类型 · Type", "默认 · Default", "说明 · What it is for")
     return HEAD + "# 设置 · Settings\n\n" + table(head, rows)
