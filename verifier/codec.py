@@ -44,6 +44,8 @@ def b64decode(text: str, *, max_bytes: int) -> bytes:
         raise Refused("base64-malformed") from error
     if b64encode(data) != text:
         raise Refused("base64-malformed", "spare bits or padding")
+    if len(data) > max_bytes:
+        raise Refused("too-large", f"base64 of at most {max_bytes} bytes")
     return data
 
 
@@ -103,6 +105,8 @@ def base45_decode(text: str, *, max_bytes: int) -> bytes:
         if last > 0xFF:
             raise Refused("base45-malformed", "last group above 255")
         data += bytes((last,))
+    if len(data) > max_bytes:
+        raise Refused("too-large", f"base45 of at most {max_bytes} bytes")
     return data
 
 

@@ -96,6 +96,16 @@ class Refused(ZhenglianError):
         "qr-truncated": ("二维码内容不完整", "the code is cut short"),
         "qr-malformed": ("二维码内容不合规", "the code's content is malformed"),
         "qr-unknown-profile": ("二维码版本不支持", "the code's profile is not known"),
+        "image-malformed": ("图片无法读取", "the picture cannot be read"),
+        "image-no-code": ("图片中没有找到二维码", "no QR code was found in the picture"),
+        "image-several-codes": (
+            "图片中有多个证照二维码，请只拍一个",
+            "more than one of our codes is in the picture; show one",
+        ),
+        "image-support-missing": (
+            "未安装读图组件 (安装选项 image)",
+            "reading pictures needs the extra `image`",
+        ),
         "pack-malformed": ("离线核验包格式不符", "the trust pack is malformed"),
         "pack-wrong-signer": (
             "离线核验包未经账本运营者签名",
