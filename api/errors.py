@@ -75,6 +75,66 @@ class ServiceError(ZhenglianError):
         "field-not-array": ("应为文本列表", "a list of texts is expected"),
         "field-not-choice": ("不在允许的取值之中", "the value is not one of those allowed"),
         "field-one-of-missing": ("至少填写其中一项", "at least one of these fields is required"),
+        # callers
+        "credentials-missing": ("请提供 API 密钥", "an API key is required"),
+        "credentials-invalid": ("API 密钥无效", "the API key is not valid"),
+        "credentials-revoked": ("API 密钥已停用", "the API key has been revoked"),
+        "role-missing": ("您的角色无权办理此事", "your roles do not allow this"),
+        "department-mismatch": ("只能办理本部门的事项", "this belongs to another department"),
+        "client-name-invalid": ("调用方名称不合规", "the client name is not allowed"),
+        "client-exists": ("调用方已存在", "a client of this name exists already"),
+        "client-unknown": ("没有这个调用方", "there is no such client"),
+        # the city
+        "passphrase-missing": (
+            "缺少密钥口令，请设置 ZHENGLIAN_PASSPHRASE",
+            "custody has no passphrase; set ZHENGLIAN_PASSPHRASE",
+        ),
+        "passphrase-exposed": (
+            "口令文件可被他人读取，请改为仅本人可读 (chmod 600)",
+            "other users may read the passphrase file; make it private (chmod 600)",
+        ),
+        "signer-missing": (
+            "本机没有该部门的签发密钥",
+            "this server holds no key of the department",
+        ),
+        # records
+        "record-erased": ("内容已依法销毁", "the content was erased"),
+        "record-damaged": ("存储内容被改动或损坏", "the stored content is altered or damaged"),
+        # licences
+        "licence-unknown": ("没有这份证照", "there is no such licence"),
+        "licence-exists": ("证照编号已存在", "a licence of this identifier exists already"),
+        "licence-holder-has-one": (
+            "该持证主体已有一份同类有效证照",
+            "the holder has a licence of this type already",
+        ),
+        "licence-renewed": ("该证照已被延续或换发", "the licence has been renewed already"),
+        "licence-ended": ("该证照已终止，不能延续", "the licence has ended and cannot be renewed"),
+        "licence-dates-invalid": ("有效期起止日期有误", "the dates of validity are not possible"),
+        "licence-changed-meanwhile": (
+            "该证照刚被他人变更，请刷新后重试",
+            "the licence was changed meanwhile; look again and retry",
+        ),
+        "renewal-of-another": (
+            "被延续的证照类型或发证机关不同",
+            "the renewed licence is of another type or issuer",
+        ),
+        "reason-does-not-fit": ("该事由不适用于此状态", "the reason does not lead to this state"),
+        "transition-forbidden": ("不允许这样变更状态", "the lifecycle forbids this change"),
+        # requests
+        "request-invalid": ("请求内容有误", "the request is not valid"),
+        "request-too-large": ("请求内容过大", "the request is too large"),
+        "media-type-unsupported": ("不支持的内容类型", "this content type is not supported"),
+        "route-unknown": ("没有这个地址", "there is nothing at this address"),
+        "method-not-allowed": ("该地址不支持此方法", "the address does not allow this method"),
+        "cursor-invalid": ("翻页游标无效", "the cursor is not valid"),
+        "batch-too-large": ("一次提交过多", "too many items in one request"),
+        "idempotency-key-invalid": ("幂等键不合规", "the idempotency key is not allowed"),
+        "idempotency-key-reused": (
+            "同一幂等键用于不同请求",
+            "the idempotency key was used for another request",
+        ),
+        "internal-error": ("系统内部错误", "an internal error"),
+        "unavailable": ("服务暂不可用", "the service is not available"),
     }
 
     STATUS: ClassVar[Mapping[str, int]] = {
@@ -82,6 +142,32 @@ class ServiceError(ZhenglianError):
         "catalogue-invalid": 500,
         "catalogue-unknown-type": 404,
         "catalogue-unknown-entry": 404,
+        "credentials-missing": 401,
+        "credentials-invalid": 401,
+        "credentials-revoked": 401,
+        "role-missing": 403,
+        "department-mismatch": 403,
+        "client-exists": 409,
+        "client-unknown": 404,
+        "passphrase-missing": 500,
+        "passphrase-exposed": 500,
+        "signer-missing": 503,
+        "record-erased": 410,
+        "record-damaged": 500,
+        "licence-unknown": 404,
+        "licence-exists": 409,
+        "licence-holder-has-one": 409,
+        "licence-renewed": 409,
+        "licence-ended": 409,
+        "licence-changed-meanwhile": 409,
+        "transition-forbidden": 409,
+        "request-too-large": 413,
+        "media-type-unsupported": 415,
+        "route-unknown": 404,
+        "method-not-allowed": 405,
+        "batch-too-large": 413,
+        "internal-error": 500,
+        "unavailable": 503,
     }
 
     def __init__(

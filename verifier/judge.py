@@ -58,15 +58,21 @@ _BEIJING: Final = 8 * 3600
 
 
 def judge(
-    payload: str | bytes, trust: Trust, now: int, *, proof: TlogProof | None = None
+    payload: str | bytes,
+    trust: Trust,
+    now: int,
+    *,
+    proof: TlogProof | None = None,
+    absent: bool = False,
 ) -> Verdict:
     """Judges QR text or a statement at Unix time `now`. Never raises for what the payload holds.
 
-    `proof` is an inclusion proof found elsewhere, for a payload that brings none.
+    `proof` is an inclusion proof found elsewhere, for a payload that brings none; `absent` says
+    that the ledger was asked and does not hold the entry.
     """
     judgement = _Judgement(trust, now)
     with contextlib.suppress(_Ended):
-        judgement.run(payload, proof)
+        judgement.run(payload, proof, absent)
     return judgement.verdict()
 
 
@@ -86,7 +92,7 @@ class _Judgement:
         self.state: int | None = None
         self.as_of: int | None = None
 
-    def run(self, payload: str | bytes, proof: TlogProof | None) -> None:
+    def run(self, payload: str | bytes, proof: TlogProof | None, absent: bool) -> None:
         presented = self._form(payload)
         statement = presented.statement
         self.record = Record(leaf_hash(statement.raw), None, None, ())
@@ -95,6 +101,8 @@ class _Judgement:
         self._scope(statement, key)
         self._content(presented)
         self._validity(statement)
+        if absent:
+            raise self._fail(LEDGER, "not-in-ledger")
         self._ledger(statement, presented.proof or proof)
         self._status(statement)
 

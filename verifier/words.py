@@ -56,6 +56,7 @@ _VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
         "码中不含入账证明，联网核验时查询",
         "the code carries no inclusion proof; it is looked up online",
     ),
+    "not-in-ledger": ("账本中没有这份证照，不予采信", "Not in the ledger: not accepted"),
     "no-policy": ("本市未设见证策略", "this city's policy names no witnesses"),
     "not-reached": ("前面的核验未通过，未继续", "an earlier check failed"),
     "no-status": ("此类文书没有状态", "this kind of statement has no status"),

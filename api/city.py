@@ -1,0 +1,304 @@
+"""A city: everything the service needs, opened once and handed down as an argument.
+
+`found` makes a new one: keys in custody, the tables, the genesis and the operator's first
+statement. `open_city` opens what is there. Nothing else finds a key, a clock or a store.
+"""
+
+import logging
+import os
+import secrets
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from api.errors import ServiceError
+from api.rules.catalogue import Catalogue, CreditType, LicenceType, load_catalogue
+from api.rules.workdays import Calendar, builtin_calendar
+from api.settings import Settings
+from api.tables import ENROLMENTS, METADATA
+from api.vault import Vault
+from keys.custody import MODERATE, SECRET, Effort, FileCustody
+from keys.names import cose_key_bytes
+from keys.signer import Signer
+from ledger.ledger import Ledger
+from ledger.model import Appended, Draft
+from ledger.stores import open_store
+from ledger.stores.base import Store
+from verifier.authorities import OPERATOR, Authorities, proof_of_possession_message
+from verifier.kinds import DEPARTMENT, GENESIS, KEY
+from verifier.note import NoteSigner, make_vkey
+from verifier.statement import (
+    SUBJECT_BYTES,
+    Content,
+    new_subject,
+    parse_statement,
+    sign_statement,
+)
+from verifier.trust import Trust, TypeName
+
+LOG_KEY, KEK, PSEUDONYM = "log", "kek", "pseudonym"
+_log = logging.getLogger("zhenglian.city")
+
+
+@dataclass
+class City:
+    """One ledger with its departments, keys, catalogue and vault. Shared by all requests.
+
+    `clock` gives Unix seconds, `random(n)` n unpredictable bytes.
+    """
+
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    catalogue: Catalogue
+    calendar: Calendar
+    vault: Vault
+    custody: FileCustody
+    passphrase: str = field(repr=False)
+    clock: Callable[[], float] = time.time
+    random: Callable[[int], bytes] = secrets.token_bytes
+    authorities: Authorities = field(default_factory=Authorities)
+    signers: dict[str, Signer] = field(default_factory=dict)
+    enrolled: dict[int, bytes] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @property
+    def origin(self) -> str:
+        return self.settings.origin
+
+    def now(self) -> int:
+        return int(self.clock())
+
+    def issuer(self, department: str) -> str:
+        return f"{self.origin}/{department}"
+
+    def new_record_id(self) -> str:
+        return new_subject(self.random(SUBJECT_BYTES))
+
+    def signer(self, department: str) -> Signer:
+        """The open key of a department; `signer-missing` if this server holds none."""
+        signer = self.signers.get(department)
+        if signer is None:
+            raise ServiceError("signer-missing", department)
+        return signer
+
+    def sign(self, content: Content, *, department: str, record_id: str, at: int) -> bytes:
+        """A statement by a department's key, as the ledger will hold it."""
+        return sign_statement(
+            content,
+            issuer=self.issuer(department),
+            subject=record_id,
+            issued_at=at,
+            signer=self.signer(department),
+        )
+
+    def draft(self, statement: bytes, kind: int, department: str) -> Draft:
+        return Draft(statement, kind, department)
+
+    # enrolment
+
+    def enrol_department(self, slug: str, zh: str, en: str, uscc: str) -> int:
+        """Enrols a department by a statement of the operator; returns its ledger index."""
+        facts = {"id": slug, "zh": zh, "en": en, "uscc": uscc}
+        return self._enrol([Content(DEPARTMENT, facts=facts)])[0]
+
+    def enrol_key(
+        self, slug: str, scope: Iterable[str], *, suite: str, effort: Effort = MODERATE
+    ) -> int:
+        """Makes a key for a department in custody, opens it, enrols it; returns its index."""
+        name = f"dept-{slug}"
+        if name not in {entry.name for entry in self.custody.list()}:
+            self.custody.create(name, suite, self.passphrase, effort=effort)
+        signer = self.custody.open(name, self.passphrase)
+        public = cose_key_bytes(signer.suite, signer.public)
+        facts = {
+            "dept": slug,
+            "key": public,
+            "scope": sorted(scope),
+            "from": self.now(),
+            "pop": signer.sign(proof_of_possession_message(self.origin, slug, public)),
+        }
+        (index,) = self._enrol([Content(KEY, facts=facts)])
+        self.signers[slug] = signer
+        return index
+
+    def _enrol(self, contents: Sequence[Content]) -> list[int]:
+        """Signs, checks against the present state, logs, and applies enrolling statements."""
+        with self._lock:
+            now = self.now()
+            statements = [
+                self.sign(content, department=OPERATOR, record_id=self.new_record_id(), at=now)
+                for content in contents
+            ]
+            drafts = [
+                self.draft(raw, content.kind, OPERATOR)
+                for raw, content in zip(statements, contents, strict=True)
+            ]
+            # The rules are asked before anything is written; applying twice would be refused.
+            trial = replay(self.enrolled)
+            for position, raw in enumerate(statements):
+                trial.enrol(parse_statement(raw), len(self.enrolled) + position)
+            committed = self.ledger.append(drafts, _remember_enrolment)
+            indices = [appended.index for appended in committed.appended]
+            self.enrolled.update(zip(indices, statements, strict=True))
+            self.authorities = replay(self.enrolled)
+            return indices
+
+    # trust
+
+    def trust(self) -> Trust:
+        """The city as its own verifier sees it now; the caller brings the states."""
+        now = self.now()
+        return Trust(
+            self.authorities,
+            self.type_names,
+            None,
+            made_at=now,
+            use_until=now + self.settings.pack_hours * 3600,
+            max_status_age=self.settings.status_age_hours * 3600,
+        )
+
+    @property
+    def type_names(self) -> dict[str, TypeName]:
+        types: list[LicenceType | CreditType] = [
+            *self.catalogue.licence_types.values(),
+            *self.catalogue.credit_types.values(),
+        ]
+        return {
+            kind.code: TypeName(
+                kind.code, kind.zh, kind.en, {f.code: (f.zh, f.en) for f in kind.fields}
+            )
+            for kind in types
+        }
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.store.close()
+
+
+def replay(enrolled: dict[int, bytes]) -> Authorities:
+    """Authorities from enrolling statements by ledger index."""
+    authorities = Authorities()
+    for index in sorted(enrolled):
+        authorities.enrol(parse_statement(enrolled[index]), index)
+    return authorities
+
+
+def found(
+    settings: Settings,
+    *,
+    suite: str = "ed25519",
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> City:
+    """Makes the keys of the operator and the log, the tables and the genesis, and opens the city.
+
+    Founding again continues what an interrupted founding left; a founded city is just opened.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    custody, passphrase = FileCustody(settings.data / "custody"), make_passphrase(settings)
+    effort = Effort(MODERATE.passes, settings.argon2_mib << 20)
+    present = {entry.name for entry in custody.list()}
+    for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite), (KEK, SECRET), (PSEUDONYM, SECRET)):
+        if name not in present:
+            custody.create(name, kind, passphrase, effort=effort)
+    city = open_city(settings, clock=clock, random=random)
+    if not city.enrolled:
+        operator = city.signers[OPERATOR]
+        log_public = custody.open(LOG_KEY, passphrase).public
+        facts = {
+            "origin": settings.origin,
+            "log": make_vkey(settings.origin, log_public).text(),
+            "name_zh": settings.name_zh,
+            "name_en": settings.name_en,
+            "key": cose_key_bytes(operator.suite, operator.public),
+        }
+        city._enrol([Content(GENESIS, facts=facts)])
+        _log.info("founded %s", settings.origin)
+    return city
+
+
+def open_city(
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> City:
+    """Opens custody, store and ledger, and replays the enrolments."""
+    passphrase = read_passphrase(settings)
+    custody = FileCustody(settings.data / "custody")
+    log_signer = custody.open(LOG_KEY, passphrase)
+    store = open_store(settings.database_url)
+    store.create(METADATA)
+    city = City(
+        settings=settings,
+        store=store,
+        ledger=Ledger.open(
+            store,
+            origin=settings.origin,
+            signers=[NoteSigner(settings.origin, log_signer)],
+            clock=clock,
+        ),
+        catalogue=load_catalogue(settings.catalogue),
+        calendar=builtin_calendar(),
+        vault=Vault(
+            custody.open_secret(KEK, passphrase),
+            custody.open_secret(PSEUDONYM, passphrase),
+            random,
+        ),
+        custody=custody,
+        passphrase=passphrase,
+        clock=clock,
+        random=random,
+    )
+    for entry in custody.list():
+        if entry.name == OPERATOR:
+            city.signers[OPERATOR] = custody.open(entry.name, passphrase)
+        elif entry.name.startswith("dept-"):
+            city.signers[entry.name.removeprefix("dept-")] = custody.open(entry.name, passphrase)
+    with store.read() as reader:
+        indices = list(reader.connection.execute(select(ENROLMENTS.c.idx)).scalars())
+        city.enrolled = {index: reader.entries(index, 1)[0] for index in indices}
+    city.authorities = replay(city.enrolled)
+    _drop_unenrolled(city)
+    return city
+
+
+def make_passphrase(settings: Settings) -> str:
+    """The configured passphrase, or one generated into a file that its owner alone can read."""
+    path = settings.data / "passphrase"
+    if not settings.passphrase and not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24) + "\n")
+    return read_passphrase(settings)
+
+
+def read_passphrase(settings: Settings) -> str:
+    """Raises `passphrase-missing` or `passphrase-exposed`."""
+    if settings.passphrase:
+        return settings.passphrase
+    path: Path = settings.data / "passphrase"
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise ServiceError("passphrase-exposed", path.name)
+        return path.read_text().strip()
+    except FileNotFoundError as error:
+        raise ServiceError("passphrase-missing") from error
+
+
+def _remember_enrolment(connection: Connection, appended: Sequence[Appended]) -> None:
+    connection.execute(insert(ENROLMENTS), [{"idx": entry.index} for entry in appended])
+
+
+def _drop_unenrolled(city: City) -> None:
+    """A key made but never enrolled (a process died between the two) must not sign."""
+    for slug, signer in list(city.signers.items()):
+        if signer.kid not in city.authorities.keys and slug != OPERATOR:
+            _log.warning("key of %s is in custody but not enrolled; not used", slug)
+            del city.signers[slug]

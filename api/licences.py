@@ -1,0 +1,486 @@
+"""Issuing licences and changing their state: the use-cases, one transaction each.
+
+`prepare` validates, makes disclosures and signs; `issue` and `issue_many` log what was prepared
+together with its rows; `change_state` suspends, restores and ends. A statement is logged in the
+same transaction as the row that it changes, and that row is only changed from the state which the
+statement names as its predecessor: two clerks at once cannot both succeed.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from api.city import City
+from api.errors import ServiceError
+from api.principals import Principal, Role
+from api.rules.catalogue import LicenceType, Value, disclosure_groups, validate_fields
+from api.rules.workdays import add_months
+from api.tables import ACTS, LICENCES, STATUS_COUNTERS
+from ledger.model import Appended, Draft
+from verifier.codec import cbor_decode, cbor_encode
+from verifier.disclosure import SALT_SIZE, disclosure_digest, make_disclosure
+from verifier.kinds import LICENCE, LICENCE_STATE
+from verifier.merkle import leaf_hash
+from verifier.statement import Content
+from verifier.states import STATES, VALID, may_follow
+from verifier.status import MAX_ENTRIES
+
+_EPOCH = date(1970, 1, 1)
+_MAX_BOX = 1 << 20
+MAX_MANY = 1_000
+"""Licences of one `issue_many`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A licence as its row holds it, and as it may be renewed."""
+
+    record_id: str
+    department: str
+    type_code: str
+    version: int
+    state: int
+    head_leaf: bytes
+    renewed_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A licence validated, signed and sealed, not yet logged."""
+
+    type: LicenceType
+    record_id: str
+    identifier: str
+    statement: bytes
+    disclosures: Sequence[bytes]
+    row: Mapping[str, Any]
+    renews: Held | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A logged licence: what the holder is handed. `index` is its ledger index."""
+
+    record_id: str
+    identifier: str
+    index: int
+    leaf: bytes
+    statement: bytes
+    disclosures: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """A logged change of state."""
+
+    record_id: str
+    state: int
+    reason: str
+    index: int
+    leaf: bytes
+
+
+class StatusIndices:
+    """Hands out status-list positions; a restart loses at most the rest of a reserved block."""
+
+    def __init__(self, city: City, block: int = 1_000) -> None:
+        self._city = city
+        self._block = block
+        self._free: dict[str, tuple[int, int]] = {}  # department → next, end
+        self._lock = threading.Lock()
+
+    def take(self, department: str) -> tuple[int, int]:
+        """(list number, index in it), never handed out before."""
+        with self._lock:
+            position, end = self._free.get(department, (0, 0))
+            if position == end:
+                position, end = self._reserve(department)
+            self._free[department] = (position + 1, end)
+        return divmod(position, MAX_ENTRIES)
+
+    def _reserve(self, department: str) -> tuple[int, int]:
+        where = STATUS_COUNTERS.c.department == department
+        with self._city.store.write() as writer:
+            used = writer.connection.execute(select(STATUS_COUNTERS.c.used).where(where)).scalar()
+            if used is None:
+                used, row = 0, {"department": department, "used": self._block}
+                writer.connection.execute(insert(STATUS_COUNTERS), row)
+            else:
+                writer.connection.execute(
+                    update(STATUS_COUNTERS).where(where).values(used=used + self._block)
+                )
+            writer.commit()
+        return used, used + self._block
+
+
+class Licences:
+    """The licence use-cases of one city."""
+
+    def __init__(self, city: City) -> None:
+        self.city = city
+        self._indices = StatusIndices(city)
+
+    # issuing
+
+    def prepare(
+        self,
+        type_: LicenceType,
+        raw: Mapping[str, object],
+        *,
+        renews: Held | None = None,
+        record_id: str | None = None,
+    ) -> Prepared:
+        """Validates fields and signs; writes nothing but the reservation of a status index.
+
+        Raises `ServiceError`: fields-invalid (with every fault), signer-missing,
+        licence-dates-invalid, renewal-of-another.
+        """
+        city, department = self.city, type_.issuer
+        values = validate_fields(type_, raw)
+        if renews is not None and (renews.department, renews.type_code) != (
+            department,
+            type_.code,
+        ):
+            raise ServiceError("renewal-of-another", renews.record_id)
+        valid_from, valid_until = validity_days(type_, values)
+        version = 1 if renews is None else renews.version + 1
+        uscc = city.catalogue.departments[department].uscc
+        identifier = str(type_.identifier(uscc, values, version))
+        disclosures = tuple(
+            make_disclosure(group, fields, city.random(SALT_SIZE))
+            for group, fields in disclosure_groups(type_, values)
+        )
+        record_id = record_id or city.new_record_id()
+        status = self._indices.take(department)
+        now = city.now()
+        content = Content(
+            LICENCE,
+            type_code=type_.code,
+            valid_from=valid_from,
+            valid_until=valid_until,
+            status=status,
+            predecessor=None if renews is None else renews.head_leaf,
+            rule_set=city.catalogue.ruleset_for(_EPOCH + timedelta(days=now // 86_400)).id,
+            digests=[disclosure_digest(disclosure) for disclosure in disclosures],
+        )
+        statement = city.sign(content, department=department, record_id=record_id, at=now)
+        sealed = city.vault.seal(record_id, cbor_encode([identifier, list(disclosures)]))
+        leaf = leaf_hash(statement)
+        number, holder = str(values[type_.number_field]), str(values[type_.holder_code_field])
+        row = {
+            "record_id": record_id,
+            "department": department,
+            "type_code": type_.code,
+            "version": version,
+            "identifier_nym": city.vault.pseudonym("identifier", identifier),
+            "number_nym": self.number_nym(type_, number),
+            "holder_nym": city.vault.pseudonym("subject", holder),
+            "valid_from": valid_from,
+            "valid_until": valid_until,
+            "state": VALID,
+            "status_list": status[0],
+            "status_index": status[1],
+            "issue_leaf": leaf,
+            "head_leaf": leaf,
+            "renewed_by": None,
+            "issued_at": now,
+            "wrapped_key": sealed.wrapped_key,
+            "box": sealed.box,
+        }
+        return Prepared(type_, record_id, identifier, statement, disclosures, row, renews)
+
+    def issue(
+        self,
+        principal: Principal,
+        type_: LicenceType,
+        raw: Mapping[str, object],
+        *,
+        renews: str | None = None,
+        effects: Callable[[Connection, Sequence[Issued]], None] | None = None,
+    ) -> Issued:
+        """Issues one licence. Raises as `prepare`, and licence-exists, licence-renewed, …"""
+        prepared = self.prepare_for(principal, type_, raw, renews=renews)
+        return self.log([prepared], effects=effects)[0]
+
+    def prepare_for(
+        self,
+        principal: Principal,
+        type_: LicenceType,
+        raw: Mapping[str, object],
+        *,
+        renews: str | None = None,
+    ) -> Prepared:
+        """`prepare` for a caller, after what it may do and whom it renews are checked."""
+        principal.require(Role.CLERK, Role.SEAL_KEEPER)
+        principal.require_department(type_.issuer)
+        held = None if renews is None else self.held(renews)
+        if held is not None:
+            check_renewable(held)
+        return self.prepare(type_, raw, renews=held)
+
+    def log(
+        self,
+        prepared: Sequence[Prepared],
+        *,
+        effects: Callable[[Connection, Sequence[Issued]], None] | None = None,
+    ) -> list[Issued]:
+        """Logs prepared licences in one transaction with their rows, all or none.
+
+        `effects` runs in the same transaction, once the indices are known.
+        """
+
+        def write(connection: Connection, appended: Sequence[Appended]) -> list[Issued]:
+            issued = [
+                Issued(
+                    item.record_id,
+                    item.identifier,
+                    entry.index,
+                    entry.leaf_hash,
+                    item.statement,
+                    item.disclosures,
+                )
+                for item, entry in zip(prepared, appended, strict=True)
+            ]
+            for item in prepared:
+                self._check_unique(connection, item)
+            rows = [
+                {**item.row, "issue_index": entry.index}
+                for item, entry in zip(prepared, appended, strict=True)
+            ]
+            insert_licences(connection, rows)
+            for item in prepared:
+                if item.renews is not None:
+                    _mark_renewed(connection, item.renews, item.record_id)
+            if effects is not None:
+                effects(connection, issued)
+            return issued
+
+        drafts = [Draft(item.statement, LICENCE, item.type.issuer) for item in prepared]
+        return self.city.ledger.append(drafts, write).result
+
+    def _check_unique(self, connection: Connection, item: Prepared) -> None:
+        """One valid licence for a holder and type, unless the catalogue says multi-instance."""
+        if item.type.multi_instance:
+            return
+        same = (
+            select(LICENCES.c.record_id)
+            .where(LICENCES.c.holder_nym == item.row["holder_nym"])
+            .where(LICENCES.c.type_code == item.type.code, LICENCES.c.renewed_by.is_(None))
+            .where(LICENCES.c.state.in_([n for n, state in STATES.items() if not state.final]))
+        )
+        renewed = None if item.renews is None else item.renews.record_id
+        others = [row for row in connection.execute(same).scalars() if row != renewed]
+        if others:
+            raise ServiceError("licence-holder-has-one", item.type.slug)
+
+    # changing
+
+    def change_state(
+        self,
+        principal: Principal,
+        record_id: str,
+        state: int,
+        reason: str,
+        *,
+        effects: Callable[[Connection, StateChanged], None] | None = None,
+    ) -> StateChanged:
+        """Suspends, restores or ends a licence, with a reason of the catalogue.
+
+        Raises: licence-unknown, department-mismatch, role-missing, reason-does-not-fit,
+        transition-forbidden, licence-changed-meanwhile.
+        """
+        principal.require(Role.CLERK, Role.SEAL_KEEPER)
+        held = self.held(record_id)
+        principal.require_department(held.department)
+        self.check_reason(state, reason)
+        if STATES[state].final or STATES[held.state].final:
+            principal.require(Role.SEAL_KEEPER)
+        if not may_follow(held.state, state, reason):
+            raise ServiceError(
+                "transition-forbidden", f"{STATES[held.state].zh} → {STATES[state].zh}"
+            )
+        now = self.city.now()
+        statement = self.state_statement(held, state, reason, now)
+
+        def write(connection: Connection, appended: Sequence[Appended]) -> StateChanged:
+            entry = appended[0]
+            apply_state(connection, held, entry, state, reason, principal.client, now)
+            changed = StateChanged(record_id, state, reason, entry.index, entry.leaf_hash)
+            if effects is not None:
+                effects(connection, changed)
+            return changed
+
+        draft = Draft(statement, LICENCE_STATE, held.department)
+        return self.city.ledger.append([draft], write).result
+
+    def check_reason(self, state: int, reason: str) -> None:
+        """The reason is in the catalogue and leads to this state; else `reason-does-not-fit`."""
+        entry = self.city.catalogue.reason(reason)
+        fits = entry.legal_state
+        if entry.applies != "licence" or fits is None or fits.number != state:
+            raise ServiceError("reason-does-not-fit", f"{reason} → {STATES[state].name}")
+
+    def state_statement(self, held: Held, state: int, reason: str, now: int) -> bytes:
+        """The statement of a change of state that follows the licence's last act."""
+        content = Content(
+            LICENCE_STATE,
+            type_code=held.type_code,
+            predecessor=held.head_leaf,
+            rule_set=self.city.catalogue.ruleset_for(_EPOCH + timedelta(days=now // 86_400)).id,
+            state=state,
+            reason=reason,
+        )
+        return self.city.sign(content, department=held.department, record_id=held.record_id, at=now)
+
+    # looking up
+
+    def held(self, record_id: str) -> Held:
+        """The licence of a record id, or `licence-unknown`."""
+        return _held(self.row(record_id))
+
+    def row(self, record_id: str) -> Row[Any]:
+        with self.city.store.read() as reader:
+            found = reader.connection.execute(
+                select(LICENCES).where(LICENCES.c.record_id == record_id)
+            ).one_or_none()
+        if found is None:
+            raise ServiceError("licence-unknown", record_id[:40])
+        return found
+
+    def by_number(self, type_: LicenceType, number: str) -> list[Held]:
+        """Every version of the licence of this number, oldest first."""
+        with self.city.store.read() as reader:
+            rows = reader.connection.execute(
+                select(LICENCES)
+                .where(LICENCES.c.number_nym == self.number_nym(type_, number))
+                .order_by(LICENCES.c.version)
+            ).all()
+        return [_held(row) for row in rows]
+
+    def by_holder(self, code: str) -> list[Row[Any]]:
+        """Every licence of a holder, by its canonical code."""
+        return self.by_subject(self.city.vault.pseudonym("subject", code))
+
+    def by_subject(self, subject_nym: bytes) -> list[Row[Any]]:
+        with self.city.store.read() as reader:
+            found = reader.connection.execute(
+                select(LICENCES)
+                .where(LICENCES.c.holder_nym == subject_nym)
+                .order_by(LICENCES.c.issue_index)
+            )
+            return list(found.all())
+
+    def content(self, row: Row[Any]) -> tuple[str, list[bytes]]:
+        """(identifier, disclosures) of a row; `record-erased` once they are destroyed."""
+        opened = self.city.vault.open(row.record_id, row.wrapped_key, row.box)
+        identifier, disclosures = cbor_decode(opened, max_bytes=_MAX_BOX)
+        return identifier, disclosures
+
+    def acts(self, record_id: str) -> list[Row[Any]]:
+        with self.city.store.read() as reader:
+            found = reader.connection.execute(
+                select(ACTS).where(ACTS.c.record_id == record_id).order_by(ACTS.c.idx)
+            )
+            return list(found.all())
+
+    def count(self) -> dict[str, int]:
+        """Licences by department."""
+        with self.city.store.read() as reader:
+            rows = reader.connection.execute(
+                select(LICENCES.c.department, func.count()).group_by(LICENCES.c.department)
+            )
+            return {row[0]: row[1] for row in rows}
+
+    def number_nym(self, type_: LicenceType, number: str) -> bytes:
+        return self.city.vault.pseudonym(f"number/{type_.code}", number)
+
+
+def check_renewable(held: Held) -> None:
+    """Raises `licence-renewed` or `licence-ended` unless the licence may be renewed."""
+    if held.renewed_by is not None:
+        raise ServiceError("licence-renewed", held.record_id)
+    if STATES[held.state].final:
+        raise ServiceError("licence-ended", STATES[held.state].zh)
+
+
+def insert_licences(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `licence-exists` where an identifier or record id is there already."""
+    try:
+        connection.execute(insert(LICENCES), list(rows))
+    except IntegrityError as error:
+        raise ServiceError("licence-exists") from error
+
+
+def apply_state(
+    connection: Connection,
+    held: Held,
+    entry: Appended,
+    state: int,
+    reason: str,
+    client: str,
+    now: int,
+) -> None:
+    """Moves the row on and remembers the act; `licence-changed-meanwhile` if another did first."""
+    moved = connection.execute(
+        update(LICENCES)
+        .where(LICENCES.c.record_id == held.record_id, LICENCES.c.head_leaf == held.head_leaf)
+        .values(state=state, head_leaf=entry.leaf_hash)
+    )
+    if moved.rowcount != 1:
+        raise ServiceError("licence-changed-meanwhile", held.record_id)
+    act = {
+        "idx": entry.index,
+        "record_id": held.record_id,
+        "kind": LICENCE_STATE,
+        "state": state,
+        "reason": reason,
+        "client": client,
+        "at": now,
+    }
+    connection.execute(insert(ACTS), act)
+
+
+def validity_days(type_: LicenceType, values: Mapping[str, Value]) -> tuple[int, int | None]:
+    """(first, last) day of validity, counted from 1970-01-01; last is None for 长期.
+
+    The end is the field of the type's dictionary, or follows from the years of the type.
+    """
+    start = date.fromisoformat(str(values[type_.from_field]))
+    given = values.get(type_.until_field) if type_.until_field else None
+    if given is not None:
+        end: date | None = date.fromisoformat(str(given))
+    elif type_.until_field is None and type_.validity_years is not None:
+        end = add_months(start, 12 * type_.validity_years) - timedelta(days=1)
+    else:
+        end = None
+    if start < _EPOCH or (end is not None and end < start):
+        raise ServiceError("licence-dates-invalid", f"{start} – {end}")
+    return (start - _EPOCH).days, None if end is None else (end - _EPOCH).days
+
+
+def _mark_renewed(connection: Connection, old: Held, new_id: str) -> None:
+    marked = connection.execute(
+        update(LICENCES)
+        .where(LICENCES.c.record_id == old.record_id, LICENCES.c.head_leaf == old.head_leaf)
+        .where(LICENCES.c.renewed_by.is_(None))
+        .values(renewed_by=new_id)
+    )
+    if marked.rowcount != 1:
+        raise ServiceError("licence-changed-meanwhile", old.record_id)
+
+
+def _held(row: Row[Any]) -> Held:
+    return Held(
+        row.record_id,
+        row.department,
+        row.type_code,
+        row.version,
+        row.state,
+        row.head_leaf,
+        row.renewed_by,
+    )

@@ -1,0 +1,86 @@
+"""Making trust packs and the signed status lists inside them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from api.city import City
+from api.tables import LICENCES, STATUS_COUNTERS
+from verifier.authorities import OPERATOR
+from verifier.checkpoint import open_checkpoint
+from verifier.pack import Enrolment, PackContent, sign_pack
+from verifier.status import MAX_ENTRIES, pack_states, sign_status_token
+from verifier.tiles import TileTree
+
+
+def make_pack(city: City) -> bytes:
+    """A trust pack as of now: enrolments with proofs, signed states, type names."""
+    now = city.now()
+    enrolled = dict(city.enrolled)
+    # States before the checkpoint: what the lists say is then never newer than the tree.
+    statuses = [status_token(city, each.department, each.number) for each in status_lists(city)]
+    note = city.ledger.checkpoint()
+    size = open_checkpoint(note, city.trust().log_key).size
+    tree = TileTree(size, city.ledger.tile)
+    enrolments = [
+        Enrolment(index, enrolled[index], tree.inclusion_proof(index))
+        for index in sorted(enrolled)
+        if index < size
+    ]
+    content = PackContent(
+        made_at=now,
+        use_until=now + city.settings.pack_hours * 3600,
+        max_status_age=city.settings.status_age_hours * 3600,
+        policy="",
+        checkpoint=note,
+        enrolments=enrolments,
+        statuses=statuses,
+        types=city.type_names.values(),
+    )
+    return sign_pack(content, city.signer(OPERATOR))
+
+
+@dataclass(frozen=True, slots=True)
+class StatusList:
+    department: str
+    number: int
+
+
+def status_lists(city: City) -> list[StatusList]:
+    """Every status list in use whose department's key is here."""
+    with city.store.read() as reader:
+        rows = reader.connection.execute(
+            select(STATUS_COUNTERS.c.department, STATUS_COUNTERS.c.used)
+        ).all()
+    return [
+        StatusList(row.department, number)
+        for row in rows
+        if row.department in city.signers
+        for number in range((row.used + MAX_ENTRIES - 1) // MAX_ENTRIES)
+    ]
+
+
+def status_token(city: City, department: str, number: int) -> bytes:
+    """One signed status list of a department, as of now. Entries never handed out are 0."""
+    now = city.now()
+    with city.store.read() as reader:
+        used = reader.connection.execute(
+            select(STATUS_COUNTERS.c.used).where(STATUS_COUNTERS.c.department == department)
+        ).scalar()
+        states = bytearray(max(0, min((used or 0) - number * MAX_ENTRIES, MAX_ENTRIES)))
+        changed = reader.connection.execute(
+            select(LICENCES.c.status_index, LICENCES.c.state)
+            .where(LICENCES.c.department == department, LICENCES.c.status_list == number)
+            .where(LICENCES.c.state != 0)
+        )
+        for index, state in changed:
+            states[index] = state
+    return sign_status_token(
+        pack_states(states),
+        issuer=city.issuer(department),
+        list_number=number,
+        issued_at=now,
+        expires_at=now + city.settings.pack_hours * 3600,
+        ttl=3600,
+        signer=city.signer(department),
+    )

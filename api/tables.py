@@ -1,0 +1,122 @@
+"""The application's tables, in the same database and the same transactions as the entries.
+
+Nothing here holds a person's or company's data in the clear: contents are sealed per record
+(`api.vault`), look-ups go by keyed pseudonyms (columns `…_nym`, 32 bytes). Days count from
+1970-01-01, times are Unix seconds.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+)
+from sqlmodel import Field, SQLModel
+
+METADATA = MetaData()
+
+# SQLite autoincrements INTEGER PRIMARY KEY alone.
+_BIG = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class _Base(SQLModel):
+    metadata = METADATA
+
+
+class EnrolmentRow(_Base, table=True):
+    """Ledger indices of the genesis, department and key statements, to replay at start."""
+
+    __tablename__ = "enrolments"
+    idx: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
+
+
+class ClientRow(_Base, table=True):
+    """Who may call: API keys are kept as SHA-256 of their 256-bit random secret."""
+
+    __tablename__ = "clients"
+    id: str = Field(primary_key=True)
+    name: str
+    secret_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    department: str | None = None
+    roles: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    subject_nym: bytes | None = Field(default=None, sa_column=Column(LargeBinary(32)))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    revoked_at: int | None = Field(default=None, sa_column=Column(BigInteger))
+
+
+class LicenceRow(_Base, table=True):
+    """One licence: its latest act and legal state. `identifier_nym` is unique over all."""
+
+    __tablename__ = "licences"
+    __table_args__ = (
+        UniqueConstraint("identifier_nym", name="licences_identifier"),
+        Index("licences_number", "number_nym"),
+        Index("licences_holder", "holder_nym"),
+        Index("licences_status", "department", "status_list", "state", "status_index"),
+    )
+    record_id: str = Field(primary_key=True)
+    department: str
+    type_code: str
+    version: int
+    identifier_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    number_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    holder_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    valid_from: int
+    valid_until: int | None = None
+    state: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    status_list: int
+    status_index: int
+    issue_leaf: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    issue_index: int = Field(sa_column=Column(BigInteger, nullable=False))
+    head_leaf: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    renewed_by: str | None = None
+    issued_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    wrapped_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    box: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+
+
+class ActRow(_Base, table=True):
+    """An act after the first on a record, in ledger order."""
+
+    __tablename__ = "acts"
+    __table_args__ = (Index("acts_record", "record_id"),)
+    idx: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
+    record_id: str
+    kind: int
+    state: int | None = None
+    reason: str | None = None
+    client: str
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class StatusCounterRow(_Base, table=True):
+    """How many status indices a department has handed out, over all its lists."""
+
+    __tablename__ = "status_counters"
+    department: str = Field(primary_key=True)
+    used: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class IdempotencyRow(_Base, table=True):
+    """What was answered to a write, so that its repetition gets the same answer."""
+
+    __tablename__ = "idempotency"
+    client: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    request_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    answer: str = Field(sa_column=Column(Text, nullable=False))
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+CLIENTS = METADATA.tables["clients"]
+ENROLMENTS = METADATA.tables["enrolments"]
+LICENCES = METADATA.tables["licences"]
+ACTS = METADATA.tables["acts"]
+STATUS_COUNTERS = METADATA.tables["status_counters"]
+IDEMPOTENCY = METADATA.tables["idempotency"]
