@@ -85,20 +85,29 @@ class LedgerError(ZhenglianError):
             "尚未发布检查点",
             "no checkpoint has been published yet",
         ),
-        "ledger-path-unknown": (
-            "账本读取端没有此路径",
-            "the read side has no such path",
+        "ledger-path-absent": (
+            "账本读取端没有此文件",
+            "the read side has no such file",
         ),
         "ledger-source-unknown": (
             "无法识别的账本读取来源",
             "not a folder, archive or address a log can be read from",
         ),
         "ledger-read-failed": ("读取账本失败", "reading the log failed"),
+        "ledger-read-too-large": (
+            "账本文件超过允许的大小",
+            "a file of the log is larger than its format allows",
+        ),
         # export
         "ledger-export-foreign": (
             "目标文件夹属于另一个账本或含有其他文件",
             "the folder belongs to another log or holds other files",
         ),
+        "ledger-export-busy": (
+            "另一个导出正在写入此文件夹",
+            "another export is writing to the folder",
+        ),
+        "ledger-export-failed": ("导出写入失败", "writing the export failed"),
         "ledger-export-newer": (
             "目标文件夹的检查点比账本新，拒绝覆盖",
             "the folder holds a newer checkpoint than the log; it will not be overwritten",

@@ -190,7 +190,7 @@ class Sequencer:
                     return False
                 if lost.rows:
                     there = writer.leaf_hashes(lost.old.size, len(lost.rows))
-                    return there == [row.leaf_hash for row in lost.rows]
+                    return there == [row[1] for row in lost.rows]
         except LedgerError:
             pass
         raise LedgerError("ledger-commit-unknown", str(cause)) from cause
@@ -209,7 +209,7 @@ class Sequencer:
             if frontier.root() != old.root:
                 raise LedgerError("ledger-inconsistent", "the head does not match its frontier")
             tiles = _Tiles(writer)
-            frontier.extend([row.leaf_hash for row in rows], tiles.on_node)
+            frontier.extend([row[1] for row in rows], tiles.on_node)
             transaction.new = Head(frontier.size, frontier.root(), frontier.hashes)
             writer.insert_entries(rows)
             tiles.write()
@@ -235,7 +235,7 @@ class Sequencer:
             at = known.setdefault(digest, index)
             fresh = at == index
             if fresh:
-                rows.append(EntryRow(index, digest, draft.entry, draft.kind, draft.dept, now_ms))
+                rows.append((index, digest, draft.entry, draft.kind, draft.dept, now_ms))
                 index += 1
             appended.append(Appended(at, digest, draft.entry, not fresh))
         result: Any = None
@@ -252,7 +252,7 @@ class Sequencer:
                 if error is not refusal:
                     raise  # undoing failed, so the whole transaction must go
                 for row in rows[before:]:
-                    del known[row.leaf_hash]
+                    del known[row[1]]
                 del rows[before:]
                 transaction.refused.append((submission, error))
                 return

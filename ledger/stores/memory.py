@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from ledger.errors import LedgerError
 from ledger.stores.sql import SqlStore
-from ledger.stores.sqlite import SqliteReader, SqliteWriter, sqlite_engine
+from ledger.stores.sqlite import BUSY_SECONDS, SqliteReader, SqliteWriter, sqlite_engine
 
 _NAMES = count(1)
 
@@ -17,13 +17,20 @@ class MemoryStore(SqlStore):
     reader = SqliteReader
     writer = SqliteWriter
 
-    def __init__(self) -> None:
+    def __init__(self, *, busy_seconds: float = BUSY_SECONDS) -> None:
         # SQLite's memdb file system: connections that name the same path share one database,
         # which lives as long as one of them is open. A private name keeps stores apart.
         name = f"file:/zhenglian-{next(_NAMES)}?vfs=memdb"
 
         def engine() -> Engine:
-            return sqlite_engine(name, pragmas={}, pool_size=8, max_overflow=56, uri=True)
+            return sqlite_engine(
+                name,
+                busy_seconds=busy_seconds,
+                pragmas={},
+                pool_size=8,
+                max_overflow=56,
+                uri=True,
+            )
 
         super().__init__(engine(), engine())
         self._keeper = self._durable.connect()

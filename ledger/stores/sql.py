@@ -76,6 +76,7 @@ CHECKPOINT = Table(
 WRITES = "zhenglian_writes"
 """Execution option of a connection whose transaction takes the write lock when it begins."""
 
+_COLUMNS = tuple(ENTRIES.c.keys())
 _ROW = 1  # the id of the only row of `head` and of `checkpoint`
 _IN_CHUNK = 500  # bound values in one IN list
 
@@ -194,13 +195,23 @@ class SqlWriter(SqlReader):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        with self._connection.begin_nested():
+        with translated():
+            nested = self._connection.begin_nested()
+        try:
             yield
+        except BaseException:
+            with translated():
+                nested.rollback()
+            raise
+        with translated():
+            nested.commit()
 
     @translated()
     def insert_entries(self, rows: Sequence[EntryRow]) -> None:
         if rows:
-            self._connection.execute(insert(ENTRIES), [row._asdict() for row in rows])
+            self._connection.execute(
+                insert(ENTRIES), [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+            )
 
     @translated()
     def put_tile(self, level: int, n: int, data: bytes) -> None:

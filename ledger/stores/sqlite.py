@@ -61,7 +61,7 @@ class SqliteStore(SqlStore):
     """A ledger in one SQLite file, shared by any number of threads and processes of one machine.
 
     The file is created readable by its owner alone. A network file system is no place for it.
-    `connection_class` makes the driver's connections.
+    A writer waits `busy_seconds` for others. `connection_class` makes the driver's connections.
     """
 
     reader = SqliteReader
@@ -71,6 +71,7 @@ class SqliteStore(SqlStore):
         self,
         path: Path,
         *,
+        busy_seconds: float = BUSY_SECONDS,
         connection_class: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = path
@@ -79,6 +80,7 @@ class SqliteStore(SqlStore):
         def engine(synchronous: str, pool: int, overflow: int) -> Engine:
             return sqlite_engine(
                 str(path),
+                busy_seconds=busy_seconds,
                 connection_class=connection_class,
                 pragmas={"journal_mode": "WAL", "synchronous": synchronous},
                 pool_size=pool,
@@ -102,6 +104,7 @@ def open_url(url: str) -> SqliteStore:
 def sqlite_engine(
     database: str,
     *,
+    busy_seconds: float,
     connection_class: type[sqlite3.Connection] = sqlite3.Connection,
     pragmas: Mapping[str, str],
     pool_size: int,
@@ -113,7 +116,7 @@ def sqlite_engine(
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(
             database,
-            timeout=BUSY_SECONDS,
+            timeout=busy_seconds,
             isolation_level=None,
             check_same_thread=False,
             factory=connection_class,
@@ -126,7 +129,7 @@ def sqlite_engine(
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=max_overflow,
-        pool_timeout=BUSY_SECONDS,
+        pool_timeout=busy_seconds,
         hide_parameters=True,
     )
 

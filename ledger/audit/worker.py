@@ -1,0 +1,181 @@
+"""The part of an audit that runs on every core: hashing, parsing, checking signatures.
+
+`examine` is a pure function of its arguments and importable by name, so that a pool may start its
+processes by spawning. It never raises for what entries hold: what is wrong with them is its
+result. Which key counts at which index is not decided here, see `ledger.audit.keyring`.
+"""
+
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import Final, NamedTuple
+
+from keys.errors import KeysError
+from keys.names import kid, parse_cose_key
+from verifier.errors import Refused
+from verifier.kinds import GENESIS, KEY, OPERATOR_KINDS
+from verifier.merkle import Frontier, leaf_hash
+from verifier.statement import Statement, check_statement, parse_statement
+from verifier.tiles import FULL_WIDTH
+
+GOOD, BAD, UNKNOWN = 0, 1, 2
+"""What a signature is: good under the key its kid names, not good under it, or no such key here."""
+
+_LENGTH: Final = Struct(">H")
+
+
+class Bundle(NamedTuple):
+    """An entry bundle as read: number, entries it should hold, bytes (None: missing)."""
+
+    n: int
+    width: int
+    data: bytes | None
+
+
+class Act(NamedTuple):
+    """What the rules need to know of one statement. Times in Unix seconds, days since 1970.
+
+    `public_about` tells whom a credit entry is about: True an organisation, False a person, None
+    not said; `grade` is its grade, 0 if not said.
+    """
+
+    signature: int
+    kid: bytes
+    kind: int
+    issuer: str
+    subject: str
+    issued_at: int
+    type_code: str | None
+    valid_from: int | None
+    status: tuple[int, int] | None
+    predecessor: bytes | None
+    state: int | None
+    reason: str | None
+    about_organisation: bool | None
+    grade: int
+
+
+class Examined(NamedTuple):
+    """A bundle examined. `leaves` are leaf hashes side by side; `root` that of a full bundle.
+
+    `acts` has one item for each entry, `(code, detail)` where the entry is no statement; it is
+    empty when only the tree is audited. `raw` holds the bytes of entries that the keyring has to
+    see: enrolments, and entries signed by a key unknown here. `sound` tells that the bundle held
+    exactly the entries it should, each within its length.
+    """
+
+    n: int
+    sound: bool
+    leaves: bytes
+    root: bytes | None
+    acts: list[tuple[object, ...]]
+    raw: dict[int, bytes]
+
+
+class Job(NamedTuple):
+    """Neighbouring bundles, and the public keys by kid that statements so far have named."""
+
+    bundles: Sequence[Bundle]
+    keys: Mapping[bytes, bytes]
+    tree_only: bool
+
+
+class Outcome(NamedTuple):
+    """`keys` are those the signatures were checked with: the job's and those its entries name."""
+
+    bundles: list[Examined]
+    keys: dict[bytes, bytes]
+
+
+def examine(job: Job) -> Outcome:
+    """Hashes, parses and checks every entry of a job."""
+    keys = dict(job.keys)
+    return Outcome([_bundle(one, keys, job.tree_only) for one in job.bundles], keys)
+
+
+def split(data: bytes, count: int) -> tuple[list[bytes], bool]:
+    """The entries of a bundle as far as they are whole, at most one more than `count`.
+
+    Lenient where `verifier.tiles.parse_bundle` refuses, so that damage can be named; the second
+    member tells whether there was none.
+    """
+    entries: list[bytes] = []
+    position, end = 0, len(data)
+    while position < end and len(entries) <= count:
+        start = position + 2
+        position = start + _LENGTH.unpack_from(data, start - 2)[0] if start <= end else end + 1
+        if position > end:
+            return entries, False
+        entries.append(data[start:position])
+    return entries, position == end and len(entries) == count
+
+
+def _bundle(bundle: Bundle, keys: dict[bytes, bytes], tree_only: bool) -> Examined:
+    if bundle.data is None:
+        return Examined(bundle.n, False, b"", None, [], {})
+    entries, sound = split(bundle.data, bundle.width)
+    leaves = list(map(leaf_hash, entries))
+    root = None
+    if len(leaves) == FULL_WIDTH:
+        tile = Frontier()
+        tile.extend(leaves)
+        root = tile.root()
+    acts: list[tuple[object, ...]] = []
+    raw: dict[int, bytes] = {}
+    if not tree_only:
+        for position, entry in enumerate(entries):
+            act = _act(entry, keys)
+            acts.append(act)
+            if len(act) == 2 or act[0] == UNKNOWN or act[2] in OPERATOR_KINDS:
+                raw[position] = entry
+    return Examined(bundle.n, sound, b"".join(leaves), root, acts, raw)
+
+
+def _act(entry: bytes, keys: dict[bytes, bytes]) -> tuple[object, ...]:
+    try:
+        statement = parse_statement(entry)
+    except (Refused, KeysError) as error:
+        return (error.code, error.detail)
+    content = statement.content
+    if content.kind == GENESIS or content.kind == KEY:
+        _learn(statement, keys)
+    facts = content.facts
+    about, grade = facts.get("org"), facts.get("grade")
+    return (
+        signature_of(statement, keys),
+        statement.kid,
+        content.kind,
+        statement.issuer,
+        statement.subject,
+        statement.issued_at,
+        content.type_code,
+        content.valid_from,
+        content.status,
+        content.predecessor,
+        content.state,
+        content.reason,
+        about if type(about) is bool else None,
+        grade if type(grade) is int else 0,
+    )
+
+
+def signature_of(statement: Statement, keys: Mapping[bytes, bytes]) -> int:
+    """`GOOD`, `BAD` or `UNKNOWN`."""
+    public = keys.get(statement.kid)
+    if public is None:
+        return UNKNOWN
+    try:
+        check_statement(statement, public)
+    except (Refused, KeysError):
+        return BAD
+    return GOOD
+
+
+def _learn(statement: Statement, keys: dict[bytes, bytes]) -> None:
+    """Notes the key that an enrolling statement carries; whether it counts is seen later."""
+    data = statement.content.facts.get("key")
+    if type(data) is bytes:
+        try:
+            suite, public = parse_cose_key(data)
+        except KeysError:
+            return
+        keys.setdefault(kid(suite, public), public)
