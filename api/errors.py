@@ -135,9 +135,21 @@ class ServiceError(ZhenglianError):
         ),
         "internal-error": ("系统内部错误", "an internal error"),
         "unavailable": ("服务暂不可用", "the service is not available"),
+        # pages
+        "page-nothing-given": (
+            "请选择图片或粘贴码文",
+            "choose a picture or paste the code's text",
+        ),
+        "page-form-malformed": ("表单不合规", "the form cannot be read"),
+        "page-sample-unknown": ("没有这个示例", "there is no such sample"),
+        "qr-over-capacity": (
+            "内容过长，放不进一个二维码",
+            "the text is too long for one QR code",
+        ),
     }
 
     STATUS: ClassVar[Mapping[str, int]] = {
+        "page-sample-unknown": 404,
         "calendar-missing": 503,
         "catalogue-invalid": 500,
         "catalogue-unknown-type": 404,
