@@ -37,7 +37,9 @@ def _refuse(code: str, detail: str = "") -> NoReturn:
 def canonical_text(value: str) -> str:
     """NFKC, invisible characters dropped, runs of blanks made one, trimmed."""
     if not value.isascii():
-        value = unicodedata.normalize("NFKC", value.translate(_INVISIBLE))
+        value = unicodedata.normalize("NFKC", value)
+        if not value.isprintable():
+            value = unicodedata.normalize("NFKC", value.translate(_INVISIBLE))
     return " ".join(value.split())
 
 
@@ -46,7 +48,9 @@ def canonical_code(value: str) -> str:
     if not isinstance(value, str):
         _refuse("code-not-text", type(value).__name__)
     if not value.isascii():
-        value = unicodedata.normalize("NFKC", value.translate(_INVISIBLE))
+        value = unicodedata.normalize("NFKC", value)
+        if not value.isprintable():
+            value = unicodedata.normalize("NFKC", value.translate(_INVISIBLE))
     return "".join(value.split()).upper()
 
 
