@@ -44,6 +44,7 @@ def test_body_is_three_lines() -> None:
         ("", "checkpoint-malformed"),
         ("\n", "checkpoint-malformed"),
         (BODY[:-1], "checkpoint-malformed"),
+        (BODY + "cut short", "checkpoint-malformed"),
         (f"{ORIGIN}\n123\n", "checkpoint-malformed"),
         (f"\n123\n{ROOT64}\n", "checkpoint-malformed"),
         (BODY + "\n", "checkpoint-malformed"),

@@ -106,8 +106,9 @@ def test_inclusion_at_the_largest_size() -> None:
     for index, count in [(0, 63), (MAX_SIZE - 1, 62), (2**62, 63)]:
         root = root_from_inclusion(index=index, size=MAX_SIZE, leaf=ROOTS[1], proof=proof[:count])
         assert len(root) == 32
-        with refused("merkle-proof-length"):
-            root_from_inclusion(index=index, size=MAX_SIZE, leaf=ROOTS[1], proof=proof[1:count])
+        for other in (proof[1:count], [ROOTS[1], *proof[:count]]):
+            with refused("merkle-proof-length"):
+                root_from_inclusion(index=index, size=MAX_SIZE, leaf=ROOTS[1], proof=other)
 
 
 @pytest.mark.parametrize(
