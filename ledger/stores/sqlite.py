@@ -93,12 +93,13 @@ class SqliteStore(SqlStore):
 def open_url(url: str) -> SqliteStore:
     """The store at `sqlite:///relative/path` or `sqlite:////absolute/path`."""
     try:
-        database = make_url(url).database
-    except ArgumentError as error:
+        parts = make_url(url)
+    except (ArgumentError, ValueError) as error:
         raise LedgerError("ledger-store-url", "sqlite:///PATH") from error
-    if not database or database.startswith((":", "file:")):
+    path = parts.database
+    if not path or path.startswith((":", "file:")) or parts.host or parts.query:
         raise LedgerError("ledger-store-url", "sqlite:///PATH")
-    return SqliteStore(Path(database))
+    return SqliteStore(Path(path))
 
 
 def sqlite_engine(
