@@ -1,1 +1,3 @@
-"""The counter: HTTP, commands, settings, wiring, use-cases, pages."""
+"""The counter: use-cases, HTTP, commands, pages, settings and wiring."""
+
+__version__ = "0.1.0"

@@ -93,6 +93,10 @@ class ServiceError(ZhenglianError):
             "口令文件可被他人读取，请改为仅本人可读 (chmod 600)",
             "other users may read the passphrase file; make it private (chmod 600)",
         ),
+        "city-not-founded": (
+            "此文件夹中还没有城市，请先运行 zhenglian found",
+            "no city was founded in this folder; run `zhenglian found` first",
+        ),
         "signer-missing": (
             "本机没有该部门的签发密钥",
             "this server holds no key of the department",
@@ -120,6 +124,10 @@ class ServiceError(ZhenglianError):
         ),
         "reason-does-not-fit": ("该事由不适用于此状态", "the reason does not lead to this state"),
         "transition-forbidden": ("不允许这样变更状态", "the lifecycle forbids this change"),
+        "disclosure-group-unknown": (
+            "该证照没有这组出示内容",
+            "the licence has no such disclosure group",
+        ),
         # requests
         "request-invalid": ("请求内容有误", "the request is not valid"),
         "request-too-large": ("请求内容过大", "the request is too large"),

@@ -171,7 +171,7 @@ class Licences:
         statement = city.sign(content, department=department, record_id=record_id, at=now)
         sealed = city.vault.seal(record_id, cbor_encode([identifier, list(disclosures)]))
         leaf = leaf_hash(statement)
-        number, holder = str(values[type_.number_field]), str(values[type_.holder_code_field])
+        number = str(values[type_.number_field])
         row = {
             "record_id": record_id,
             "department": department,
@@ -179,7 +179,7 @@ class Licences:
             "version": version,
             "identifier_nym": city.vault.pseudonym("identifier", identifier),
             "number_nym": self.number_nym(type_, number),
-            "holder_nym": city.vault.pseudonym("subject", holder),
+            "holder_nym": self._holder_nym(type_, values, record_id),
             "valid_from": valid_from,
             "valid_until": valid_until,
             "state": VALID,
@@ -297,7 +297,7 @@ class Licences:
         principal.require(Role.CLERK, Role.SEAL_KEEPER)
         held = self.held(record_id)
         principal.require_department(held.department)
-        self.check_reason(state, reason)
+        self.check_reason(held.type_code, state, reason)
         if STATES[state].final or STATES[held.state].final:
             principal.require(Role.SEAL_KEEPER)
         if not may_follow(held.state, state, reason):
@@ -318,8 +318,12 @@ class Licences:
         draft = Draft(statement, LICENCE_STATE, held.department)
         return self.city.ledger.append([draft], write).result
 
-    def check_reason(self, state: int, reason: str) -> None:
-        """The reason is in the catalogue and leads to this state; else `reason-does-not-fit`."""
+    def check_reason(self, type_code: str, state: int, reason: str) -> None:
+        """The type knows this state and the reason leads there; else `reason-does-not-fit`."""
+        if state != VALID and STATES[state].name not in (
+            self.city.catalogue.licence_type(type_code).states
+        ):
+            raise ServiceError("reason-does-not-fit", f"{type_code}: {STATES[state].name}")
         entry = self.city.catalogue.reason(reason)
         fits = entry.legal_state
         if entry.applies != "licence" or fits is None or fits.number != state:
@@ -395,6 +399,13 @@ class Licences:
                 select(LICENCES.c.department, func.count()).group_by(LICENCES.c.department)
             )
             return {row[0]: row[1] for row in rows}
+
+    def _holder_nym(self, type_: LicenceType, values: Mapping[str, Value], record_id: str) -> bytes:
+        """A holder without a code, as old records have, is nobody else's namesake."""
+        code = values.get(type_.holder_code_field)
+        if code is None:
+            return self.city.vault.pseudonym("holder-unknown", record_id)
+        return self.city.vault.pseudonym("subject", str(code))
 
     def number_nym(self, type_: LicenceType, number: str) -> bytes:
         return self.city.vault.pseudonym(f"number/{type_.code}", number)

@@ -1,0 +1,93 @@
+"""The application: one factory, wiring only.
+
+`create_app(city)` makes the FastAPI app of an open city. Nothing is built at import.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from api import __version__
+from api.checking import verify
+from api.city import City
+from api.context import Services
+from api.demo import read_demo
+from api.licences import Licences
+from api.limits import BodyLimit
+from api.pages import pages_router
+from api.pages.start import StartData
+from api.problems import install
+from api.routes import directory, health, licences, log
+from api.routes import verify as verify_routes
+from api.start import make_start_data
+from verifier.verdict import Record
+
+DESCRIPTION = """
+证链：部门签发的电子证照与信用记录，记入只增不改的默克尔账本；任何人可核验，谁也不多知道一分。
+
+Zhenglian: licences and credit entries signed by a city's departments, held in an append-only
+Merkle ledger. Anyone can check them; nobody learns more than they asked for.
+
+* Callers authenticate with `Authorization: Bearer zl_…`. Checking codes and reading the log need
+  no account.
+* Every refusal is an RFC 9457 problem document with a stable `code`; see docs/errors.md.
+* Writes take an `Idempotency-Key`: the same key and request give the same answer, and one effect.
+"""
+
+
+def create_app(city: City) -> FastAPI:
+    """The service over an open city, which is closed with the app."""
+    services = Services(city, Licences(city))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        city.close()
+
+    app = _bare(lifespan)
+    app.add_middleware(
+        BodyLimit,
+        most=city.settings.max_body_mib << 20,
+        exempt=lambda path: path.startswith("/v1/imports"),
+    )
+    app.state.services = services
+    app.state.verify = lambda payload: verify(city, payload)
+    demo = read_demo(city.settings.data) if city.settings.demo else None
+    app.state.start_data = lambda: _start(services, demo)
+    app.state.sample_qr = (lambda slug: None) if demo is None else demo.sample_qr(services)
+    app.state.proof_path = _proof_path
+    return app
+
+
+def _start(services: Services, demo: Any) -> StartData:
+    return make_start_data(services, demo)
+
+
+def _bare(lifespan: Callable[..., Any] | None = None) -> FastAPI:
+    """Routes and handlers without a city."""
+    app = FastAPI(
+        title="证链 Zhenglian",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        default_response_class=JSONResponse,
+        redoc_url=None,
+    )
+    install(app)
+    for module in (licences, verify_routes, log, directory, health):
+        app.include_router(module.router)
+    app.include_router(log.tiles)
+    app.include_router(pages_router())
+    return app
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document, for the reference pages."""
+    return _bare().openapi()
+
+
+def _proof_path(record: Record) -> str | None:
+    return None if record.index is None else f"/v1/log/proof/{record.index}"

@@ -1,0 +1,46 @@
+"""The `zhenglian` command. `verify` works with the verifier alone; the rest needs the server."""
+
+import sys
+
+import typer
+
+from api.commands import run as run_commands
+from keys.errors import ZhenglianError
+from verifier import cli as verifier_cli
+
+app = typer.Typer(
+    name="zhenglian",
+    help="证链：部门签发、账本留痕、人人可验。Licences signed by departments, checked by anyone.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+app.command("run")(run_commands.run)
+app.command("serve")(run_commands.serve)
+app.command("found")(run_commands.found_command)
+app.command("pack")(run_commands.pack)
+app.command("export")(run_commands.export_command)
+
+
+@app.command(
+    "verify",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def verify(context: typer.Context) -> None:
+    """核验二维码、图片或文书，不联网 Check a code, an image or a statement, offline."""
+    raise typer.Exit(verifier_cli.main(context.args))
+
+
+def main() -> None:
+    """The console script: a refusal is one line on stderr, in both languages, and exit code 2."""
+    try:
+        app()
+    except ZhenglianError as error:
+        detail = f" ({error.detail})" if error.detail else ""
+        sys.stderr.write(f"{error.zh} {error.en}{detail} [{error.code}]\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Commands that run a city: found it, serve it, hand out its pack, export its log."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress
+
+from api.app import create_app
+from api.city import City, found, open_city
+from api.demo import FILE, make_demo
+from api.errors import ServiceError
+from api.packs import make_pack
+from api.settings import Settings
+from keys.errors import KeysError
+from ledger.export import export
+
+_console = Console(stderr=True)
+_TOKEN_HELP = "输出文件；- 为标准输出 Output file; - is standard output"
+
+
+def run() -> None:
+    """建立示范市并运行；再次运行沿用原有数据 A demo city under var/; a second start keeps it."""
+    settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
+    city = found(settings)
+    if not (settings.data / FILE).exists():
+        _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
+        make_demo(city, lambda step: _console.print(f"  · {step}"))
+    _serve(city)
+
+
+def serve() -> None:
+    """运行已建立的城市 Serve a city that was founded (see `found`)."""
+    _serve(_opened())
+
+
+def found_command(
+    suite: Annotated[str, typer.Option(help="运营者密钥算法 Suite of the operator's key")] = (
+        "ed25519"
+    ),
+) -> None:
+    """建立新城市：密钥、数据库、创世条目 Found a city: its keys, tables and genesis entry."""
+    settings = Settings()
+    city = found(settings, suite=suite)
+    _console.print(
+        f"{settings.name_zh} {settings.name_en} · {city.origin}\n"
+        f"账本公钥 log key: {city.trust().log_key.text()}\n"
+        f"条目 entries: {city.ledger.size}"
+    )
+    city.close()
+
+
+def pack(out: Annotated[Path, typer.Argument(help=_TOKEN_HELP)]) -> None:
+    """生成离线核验包 Make a trust pack for counters."""
+    city = _opened()
+    data = make_pack(city)
+    city.close()
+    if str(out) == "-":
+        sys.stdout.buffer.write(data)
+    else:
+        out.write_bytes(data)
+        _console.print(f"{out}: {len(data)} bytes")
+
+
+def export_command(
+    folder: Annotated[Path, typer.Argument(help="导出到此文件夹 Folder to write to")],
+) -> None:
+    """导出账本为静态文件 (tlog-tiles) Write the log as static files."""
+    city = _opened()
+    with Progress(console=_console, transient=True) as bar:
+        task = bar.add_task("导出 exporting", total=None)
+        export(
+            city.ledger,
+            folder,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _console.print(f"{folder}: {city.ledger.size} 条 entries")
+    city.close()
+
+
+def _opened() -> City:
+    """The founded city of the settings, or words that say how to found one."""
+    settings = Settings()
+    try:
+        return open_city(settings)
+    except (KeysError, ServiceError) as error:
+        if error.code in ("key-not-found", "passphrase-missing"):
+            raise ServiceError("city-not-founded", str(settings.data)) from error
+        raise
+
+
+def _serve(city: City) -> None:
+    settings = city.settings
+    _console.print(
+        f"[bold green]证链已就绪 ready[/]  {settings.base_url}\n"
+        f"  核验页面 check a code   {settings.base_url}/check\n"
+        f"  接口文档 API reference  {settings.base_url}/docs\n"
+        "  按 Ctrl-C 停止 to stop"
+    )
+    uvicorn.run(
+        create_app(city),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        server_header=False,
+    )

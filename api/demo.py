@@ -1,0 +1,227 @@
+"""The demo city: eight departments, a few hundred fictional licences in every state, keys to try.
+
+Everything is invented, and the same on every machine but for keys, salts and record ids. What was
+made is written to `<data>/demo.json`; a second start finds it and changes nothing.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from sqlalchemy import delete
+
+from api.city import City
+from api.demo_people import DemoLicence, demo_licences
+from api.errors import ServiceError
+from api.licences import Held, Licences, Prepared
+from api.pages.start import DemoKey, Sample
+from api.principals import Principal, Role, create_client
+from api.routes.licences import qr_text
+from api.tables import CLIENTS
+from keys.custody import Effort
+from verifier.codec import base45_decode, base45_encode
+from verifier.qr import PREFIX
+from verifier.states import BY_NAME, STATES
+from verifier.verdict import Colour
+
+FILE = "demo.json"
+DEMO_EFFORT = Effort(2, 64 << 20)
+TAMPERED = "tampered"
+
+
+class _HasLicences(Protocol):
+    @property
+    def licences(self) -> Licences: ...
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the start page shows of the demo: published keys, and samples by slug."""
+
+    keys: Sequence[DemoKey]
+    samples: Sequence[Sample]
+    records: Mapping[str, tuple[str, str]]  # slug → record id, profile
+
+    def sample_qr(self, services: _HasLicences) -> Callable[[str], str | None]:
+        """QR text of a sample; `tampered` is a valid code with one byte changed."""
+
+        def text(slug: str) -> str | None:
+            found = self.records.get(slug)
+            if found is None:
+                return None
+            record_id, profile = found
+            row = services.licences.row(record_id)
+            code = qr_text(services.licences, row, profile, ["face"])
+            return _tamper(code) if slug == TAMPERED else code
+
+        return text
+
+
+def read_demo(folder: Path) -> Demo | None:
+    """The demo made earlier in this data folder, if any."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    data = json.loads(path.read_text(encoding="utf-8"))
+    return Demo(
+        [DemoKey(*each) for each in data["keys"]],
+        [Sample(slug, zh, en, Colour(colour)) for slug, zh, en, colour in data["samples"]],
+        {slug: (record_id, profile) for slug, (record_id, profile) in data["records"].items()},
+    )
+
+
+def make_demo(city: City, progress: Callable[[str], None]) -> Demo:
+    """Enrols the departments, issues the licences and registers the callers; continues if cut off.
+
+    `progress` is told each step in a few words.
+    """
+    _enrol(city, progress)
+    licences = Licences(city)
+    samples = _issue_all(city, licences, progress)
+    progress("登记演示调用方 registering demo callers")
+    keys = _clients(city)
+    data = {
+        "keys": [list(key) for key in keys],
+        "samples": [[slug, *_SAMPLES[slug]] for slug in _SAMPLES],
+        "records": samples,
+    }
+    path, temporary = city.settings.data / FILE, city.settings.data / f".{FILE}.new"
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(data, file, ensure_ascii=False, indent=1)
+    temporary.replace(path)
+    demo = read_demo(city.settings.data)
+    if demo is None:
+        raise ServiceError("unavailable", FILE)
+    return demo
+
+
+_SAMPLES: Mapping[str, tuple[str, str, str]] = {
+    "valid": ("有效：营业执照", "valid: business licence", Colour.GREEN),
+    "transparent": (
+        "有效：自带入账证明的营业执照",
+        "valid: business licence that carries its inclusion proof",
+        Colour.GREEN,
+    ),
+    "food": ("有效：食品经营许可证", "valid: food licence", Colour.GREEN),
+    "expired": ("已过期：食品经营许可证", "expired: food licence", Colour.RED),
+    "suspended": ("暂扣：道路运输经营许可证", "suspended: road transport permit", Colour.RED),
+    "revoked": ("吊销：食品经营许可证", "revoked: food licence", Colour.RED),
+    TAMPERED: ("被改动：营业执照", "tampered: business licence", Colour.RED),
+}
+
+
+def _enrol(city: City, progress: Callable[[str], None]) -> None:
+    catalogue = city.catalogue
+    for slug, department in catalogue.departments.items():
+        if not department.demo:
+            continue
+        if city.issuer(slug) not in city.authorities.departments:
+            progress(f"登记部门 enrolling {department.zh} {department.en}")
+            city.enrol_department(slug, department.zh, department.en, department.uscc)
+        if slug not in city.signers:
+            scope = [kind.code for kind in catalogue.licence_types.values() if kind.issuer == slug]
+            scope += [
+                kind.code
+                for kind in catalogue.credit_types.values()
+                if not kind.issuers or slug in kind.issuers
+            ]
+            suite = "es256" if slug == "health" else "ed25519"
+            city.enrol_key(slug, scope, suite=suite, effort=DEMO_EFFORT)
+
+
+def _issue_all(
+    city: City, licences: Licences, progress: Callable[[str], None]
+) -> dict[str, tuple[str, str]]:
+    batch: list[tuple[DemoLicence, Prepared]] = []
+    record_ids: dict[str, str] = {}
+    for wanted in demo_licences(city.now()):
+        type_ = city.catalogue.licence_type(wanted.type)
+        if type_.issuer not in city.signers:
+            continue
+        held = licences.by_number(type_, str(wanted.fields[type_.number_field]))
+        if held:
+            record_ids[wanted.sample] = held[-1].record_id
+            _settle(city, licences, wanted, held[-1])
+            continue
+        batch.append((wanted, licences.prepare(type_, wanted.fields)))
+    if batch:
+        progress(f"签发证照 issuing {len(batch)} licences")
+        licences.log([prepared for _, prepared in batch])
+    for wanted, prepared in batch:
+        record_ids[wanted.sample] = prepared.record_id
+        _settle(city, licences, wanted, licences.held(prepared.record_id))
+    return {
+        "valid": (record_ids["valid"], "compact"),
+        "transparent": (record_ids["valid"], "transparent"),
+        "food": (record_ids["food"], "compact"),
+        "expired": (record_ids["expired"], "compact"),
+        "suspended": (record_ids["suspended"], "compact"),
+        "revoked": (record_ids["revoked"], "compact"),
+        TAMPERED: (record_ids["valid"], "compact"),
+    }
+
+
+def _settle(city: City, licences: Licences, wanted: DemoLicence, held: Held) -> None:
+    """Brings a licence into the state that the demo wants it in."""
+    state = BY_NAME[wanted.state].number
+    if held.state == state:
+        return
+    reason = next(
+        reason.code
+        for reason in city.catalogue.reasons.values()
+        if reason.applies == "licence" and reason.state == STATES[state].name
+    )
+    keeper = Principal("demo", "demo", held.department, frozenset({Role.CLERK, Role.SEAL_KEEPER}))
+    licences.change_state(keeper, held.record_id, state, reason)
+
+
+def _clients(city: City) -> list[DemoKey]:
+    departments = city.catalogue.departments
+    wanted: list[tuple[str, str, str, tuple[Role, ...], str | None, str | None]] = [
+        ("demo-operator", "账本运营者", "ledger operator", (Role.OPERATOR,), None, None),
+        ("demo-auditor", "监管审计员", "regulator", (Role.AUDITOR,), None, None),
+        ("demo-credit", "信用中心", "credit centre", (Role.CREDIT_CENTRE,), None, None),
+        ("demo-counter", "银行窗口", "bank counter", (Role.VERIFIER,), None, None),
+        ("demo-citizen", "市民（示例）", "a citizen", (Role.SUBJECT,), None, DEMO_CITIZEN),
+        ("demo-company", "企业（示例）", "a company", (Role.SUBJECT,), None, DEMO_COMPANY),
+    ]
+    both = (Role.CLERK, Role.SEAL_KEEPER, Role.VERIFIER)
+    for slug, department in departments.items():
+        if department.demo:
+            wanted.append((f"demo-{slug}", department.zh, department.en, both, slug, None))
+    with city.store.write() as writer:
+        ids = [client for client, *_ in wanted]
+        writer.connection.execute(delete(CLIENTS).where(CLIENTS.c.id.in_(ids)))
+        writer.commit()
+    keys = []
+    for client, zh, en, roles, of_department, subject in wanted:
+        nym = None if subject is None else city.vault.pseudonym("subject", subject)
+        key = create_client(
+            city.store,
+            client=client,
+            name=zh,
+            roles=roles,
+            department=of_department,
+            subject_nym=nym,
+            random=city.random,
+            now=city.now(),
+        )
+        keys.append(DemoKey(zh, en, " · ".join(roles), key))
+    return keys
+
+
+def _tamper(code: str) -> str:
+    data = bytearray(base45_decode(code.removeprefix(PREFIX), max_bytes=len(code)))
+    data[-8] ^= 0x01
+    return PREFIX + base45_encode(bytes(data))
+
+
+def _first(of: Callable[[DemoLicence], Any]) -> Any:
+    return next(value for licence in demo_licences(0) if (value := of(licence)))
+
+
+DEMO_CITIZEN: str = _first(lambda one: one.fields.get("idno"))
+DEMO_COMPANY: str = _first(lambda one: one.fields.get("uscc"))

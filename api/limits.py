@@ -1,0 +1,66 @@
+"""Bounds on requests, as plain ASGI: a body is refused before it is read whole."""
+
+import json
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import ServiceError
+from api.problems import MEDIA_TYPE, problem
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class BodyLimit:
+    """Answers 413 to bodies above `most` bytes, by their declared or their actual length.
+
+    `exempt` says for which paths a larger bound holds elsewhere.
+    """
+
+    def __init__(self, app: ASGIApp, most: int, exempt: Callable[[str], bool]) -> None:
+        self.app = app
+        self.most = most
+        self.exempt = exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self.exempt(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.most:
+            await self._refuse(scope["path"], send)
+            return
+        taken, started = 0, False
+
+        async def bounded() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.most:
+                raise _TooLarge
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, bounded, noted)
+        except _TooLarge:
+            if started:
+                raise
+            await self._refuse(scope["path"], send)
+
+    async def _refuse(self, path: str, send: Send) -> None:
+        refusal = ServiceError("request-too-large", f"at most {self.most} bytes")
+        body = json.dumps(problem(refusal, path), ensure_ascii=False).encode()
+        headers = [
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": 413, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

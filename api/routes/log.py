@@ -1,0 +1,92 @@
+"""The public read side of the log, exactly C2SP tlog-tiles, and proofs beside it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from api.context import Use
+from verifier.codec import b64encode
+from verifier.proof import format_proof
+from verifier.statement import parse_statement
+from verifier.tiles import parse_path
+
+tiles = APIRouter(prefix="/log", tags=["账本 log (C2SP tlog-tiles)"])
+router = APIRouter(prefix="/v1/log", tags=["账本 log"])
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+Index = Annotated[int, Path(ge=0, lt=2**63, description="Ledger index, from 0")]
+
+
+@tiles.get("/checkpoint", response_class=Response, summary="检查点 The signed checkpoint")
+def checkpoint(use: Use) -> Response:
+    """The latest published checkpoint, a C2SP signed note."""
+    return Response(
+        use.city.ledger.checkpoint(),
+        media_type="text/plain; charset=utf-8",
+        headers={"Cache-Control": "no-cache"},
+    )
+
+
+@tiles.get("/tile/{path:path}", response_class=Response, summary="数据块 Tiles and bundles")
+def tile(path: str, use: Use) -> Response:
+    """`/log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`."""
+    where = parse_path(f"tile/{path}")
+    ledger = use.city.ledger
+    if where.level is None:
+        data = ledger.entry_bundle(where.n, where.width)
+    else:
+        data = ledger.tile(where.level, where.n, where.width)
+    return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
+
+
+@router.get("/proof/{index}", response_class=Response, summary="入账证明 A tlog-proof")
+def proof(index: Index, use: Use) -> Response:
+    """Inclusion of an entry under the latest checkpoint, as C2SP tlog-proof text."""
+    return Response(
+        format_proof(use.city.ledger.proof(index)), media_type="text/plain; charset=utf-8"
+    )
+
+
+@router.get("/consistency", summary="一致性证明 A consistency proof")
+def consistency(
+    use: Use,
+    old: Annotated[int, Query(ge=1, description="Size of the older tree")],
+    new: Annotated[int | None, Query(ge=1, description="Size of the newer; default: now")] = None,
+) -> dict[str, Any]:
+    """RFC 9162 §2.1.4, hashes in base64."""
+    size = use.city.ledger.size if new is None else new
+    hashes = use.city.ledger.consistency_proof(old, size)
+    return {"old": old, "new": size, "hashes": [b64encode(hash_) for hash_ in hashes]}
+
+
+@router.get("/entries/{index}", summary="账本条目 One entry, read")
+def entry(index: Index, use: Use) -> dict[str, Any]:
+    """What an entry says in public: its signer, its act, salted digests; nothing personal."""
+    raw = use.city.ledger.entry(index)
+    statement = parse_statement(raw)
+    content = statement.content.to_map()
+    return {
+        "index": index,
+        "leaf": statement.leaf.hex(),
+        "issuer": statement.issuer,
+        "subject": statement.subject,
+        "issued_at": statement.issued_at,
+        "key": statement.kid.hex(),
+        "content": {str(label): _plain(value) for label, value in content.items()},
+        "bytes": b64encode(raw),
+    }
+
+
+@router.get("/key", response_class=Response, summary="账本公钥 The log's verifier key")
+def log_key(use: Use) -> Response:
+    """The log's vkey (C2SP signed-note), for auditors and witnesses."""
+    return Response(use.city.trust().log_key.text() + "\n", media_type="text/plain")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return value
