@@ -95,6 +95,84 @@ class ActRow(_Base, table=True):
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+class CreditRow(_Base, table=True):
+    """One credit entry: its latest act and where it stands in its life.
+
+    `phase` is a `verifier.credit.Phase`, `last_kind` the kind of its last act. `key_nym` names
+    department, type, number and subject, so that nothing is recorded twice; a withdrawn or erased
+    entry frees it. Shown and used up to and including `until_day`.
+    """
+
+    __tablename__ = "credits"
+    __table_args__ = (
+        UniqueConstraint("key_nym", name="credits_key"),
+        Index("credits_subject", "subject_nym", "record_index"),
+        Index("credits_department", "department", "record_index"),
+        Index("credits_due", "phase", "until_day"),
+    )
+    record_id: str = Field(primary_key=True)
+    department: str
+    type_code: str
+    subject_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    key_nym: bytes | None = Field(default=None, sa_column=Column(LargeBinary(32)))
+    organisation: bool
+    grade: int | None = Field(default=None, sa_column=Column(SmallInteger))
+    rule_set: str
+    document_day: int
+    until_day: int
+    phase: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    last_kind: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    late: bool | None = None
+    recorded_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    published_at: int | None = Field(default=None, sa_column=Column(BigInteger))
+    record_leaf: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    record_index: int = Field(sa_column=Column(BigInteger, nullable=False))
+    head_leaf: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    wrapped_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    box: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+
+
+class ConsentRow(_Base, table=True):
+    """A subject lets one client ask one predicate for one purpose, so many times, until then."""
+
+    __tablename__ = "consents"
+    __table_args__ = (Index("consents_subject", "subject_nym", "created_at"),)
+    id: str = Field(primary_key=True)
+    subject_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    client: str
+    predicate: str
+    purpose: str
+    uses_left: int
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    withdrawn_at: int | None = Field(default=None, sa_column=Column(BigInteger))
+
+
+class QuestionRow(_Base, table=True):
+    """One question that was asked and answered; what it was is sealed.
+
+    `replay_nym` names the whole question, so that asking it again within `expires_at` gives the
+    same receipt. `other_nym`: the second person, where a question is about two.
+    """
+
+    __tablename__ = "questions"
+    __table_args__ = (
+        Index("questions_subject", "subject_nym", "idx"),
+        Index("questions_other", "other_nym", "idx"),
+        Index("questions_replay", "replay_nym", "expires_at"),
+    )
+    id: str = Field(primary_key=True)
+    idx: int = Field(sa_column=Column(BigInteger, nullable=False))
+    subject_nym: bytes | None = Field(default=None, sa_column=Column(LargeBinary(32)))
+    other_nym: bytes | None = Field(default=None, sa_column=Column(LargeBinary(32)))
+    replay_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    client: str
+    asked_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expires_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    wrapped_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    box: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+
+
 class StatusCounterRow(_Base, table=True):
     """How many status indices a department has handed out, over all its lists."""
 
@@ -118,5 +196,8 @@ CLIENTS = METADATA.tables["clients"]
 ENROLMENTS = METADATA.tables["enrolments"]
 LICENCES = METADATA.tables["licences"]
 ACTS = METADATA.tables["acts"]
+CREDITS = METADATA.tables["credits"]
+CONSENTS = METADATA.tables["consents"]
+QUESTIONS = METADATA.tables["questions"]
 STATUS_COUNTERS = METADATA.tables["status_counters"]
 IDEMPOTENCY = METADATA.tables["idempotency"]
