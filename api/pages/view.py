@@ -61,15 +61,9 @@ def thousands(count: int) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A disclosed value as a person reads it; it was signed, but any shape may have been."""
-    if value is None:
-        return "—"
+    """A disclosed value (text, integer, boolean, or a list of them) as a person reads it."""
     if isinstance(value, bool):
         return "是 yes" if value else "否 no"
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Mapping):
-        return "；".join(f"{name}: {value_text(inner)}" for name, inner in value.items())
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return "、".join(map(value_text, value))
     return str(value)

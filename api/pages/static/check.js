@@ -75,7 +75,7 @@ const camera = new Camera(/** @type {HTMLVideoElement} */ (find("video")), {
     }
   },
   onChange: (running) => {
-    find(".viewfinder").hidden = !running;
+    find("video").hidden = !running;
     cameraButton.setAttribute("aria-pressed", String(running));
     if (!running) say("", "");
   },
