@@ -151,13 +151,18 @@ class Authorities:
 def check_scope(statement: Statement, key: EnrolledKey) -> None:
     """The key may sign this kind and type at the time the statement gives; else `Refused`."""
     content = statement.content
+    check_use(key, content.kind, content.type_code, statement.issued_at)
+
+
+def check_use(key: EnrolledKey, kind: int, type_code: str | None, issued_at: int) -> None:
+    """The key may sign an act of this kind and type at this Unix time; else `Refused`."""
     by_operator = key.issuer.endswith(f"/{OPERATOR}")
-    if by_operator != (content.kind in OPERATOR_KINDS):
+    if by_operator != (kind in OPERATOR_KINDS):
         raise Refused("key-out-of-scope", "kind")
-    if content.type_code is not None and content.type_code not in key.scope:
-        raise Refused("key-out-of-scope", content.type_code)
-    late = key.valid_until is not None and statement.issued_at > key.valid_until
-    if statement.issued_at < key.valid_from or late:
+    if type_code is not None and type_code not in key.scope:
+        raise Refused("key-out-of-scope", type_code)
+    late = key.valid_until is not None and issued_at > key.valid_until
+    if issued_at < key.valid_from or late:
         raise Refused("key-out-of-date")
 
 

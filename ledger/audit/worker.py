@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from keys.errors import KeysError
 from keys.names import kid, parse_cose_key
 from verifier.errors import Refused
-from verifier.kinds import GENESIS, KEY, OPERATOR_KINDS
+from verifier.kinds import DEPARTMENT, GENESIS, KEY
 from verifier.merkle import Frontier, leaf_hash
 from verifier.statement import Statement, check_statement, parse_statement
 from verifier.tiles import FULL_WIDTH
@@ -20,14 +20,17 @@ from verifier.tiles import FULL_WIDTH
 GOOD, BAD, UNKNOWN = 0, 1, 2
 """What a signature is: good under the key its kid names, not good under it, or no such key here."""
 
+ENROLMENTS: Final = frozenset({GENESIS, DEPARTMENT, KEY})
 _LENGTH: Final = Struct(">H")
 
 
 class Bundle(NamedTuple):
-    """An entry bundle as read: number, entries it should hold, bytes (None: missing)."""
+    """An entry bundle as read: its number, how many of its entries the tree has, how many the
+    file should hold (a full one may stand where a partial one was), its bytes (None: missing)."""
 
     n: int
     width: int
+    held: int
     data: bytes | None
 
 
@@ -64,6 +67,7 @@ class Examined(NamedTuple):
     """
 
     n: int
+    missing: bool
     sound: bool
     leaves: bytes
     root: bytes | None
@@ -111,8 +115,10 @@ def split(data: bytes, count: int) -> tuple[list[bytes], bool]:
 
 def _bundle(bundle: Bundle, keys: dict[bytes, bytes], tree_only: bool) -> Examined:
     if bundle.data is None:
-        return Examined(bundle.n, False, b"", None, [], {})
-    entries, sound = split(bundle.data, bundle.width)
+        return Examined(bundle.n, True, False, b"", None, [], {})
+    entries, sound = split(bundle.data, bundle.held)
+    if bundle.held > bundle.width:
+        entries = entries[: bundle.width]
     leaves = list(map(leaf_hash, entries))
     root = None
     if len(leaves) == FULL_WIDTH:
@@ -125,9 +131,9 @@ def _bundle(bundle: Bundle, keys: dict[bytes, bytes], tree_only: bool) -> Examin
         for position, entry in enumerate(entries):
             act = _act(entry, keys)
             acts.append(act)
-            if len(act) == 2 or act[0] == UNKNOWN or act[2] in OPERATOR_KINDS:
+            if len(act) > 2 and (act[0] == UNKNOWN or act[2] in ENROLMENTS):
                 raw[position] = entry
-    return Examined(bundle.n, sound, b"".join(leaves), root, acts, raw)
+    return Examined(bundle.n, False, sound, b"".join(leaves), root, acts, raw)
 
 
 def _act(entry: bytes, keys: dict[bytes, bytes]) -> tuple[object, ...]:

@@ -1,0 +1,129 @@
+"""Which entries were changed, told as people would: altered, swapped, dropped, slipped in."""
+
+from typing import Final, NamedTuple
+
+from ledger.audit.files import Files
+from ledger.audit.findings import Findings
+from ledger.audit.worker import Examined
+from verifier.merkle import HASH_SIZE
+from verifier.tiles import FULL_WIDTH, tile_path
+
+_MAX_KEPT: Final = 10_000
+_MAX_UNDECIDED: Final = 64
+
+
+class _Change(NamedTuple):
+    at: int
+    leaf: bytes
+    expected: bytes
+
+
+class Changes:
+    """Collects differences between entries and level-0 tiles, in order, and names them."""
+
+    def __init__(self, files: Files, findings: Findings) -> None:
+        self._files = files
+        self._findings = findings
+        self._kept: list[_Change] = []
+        self._beyond = 0
+        self._undecided: list[tuple[int, bytes, bytes]] = []
+        self._shift = 0
+
+    def unsound(self, examined: Examined, width: int) -> None:
+        """A bundle that is missing, cut short, or holds more than it should."""
+        n, count = examined.n, len(examined.leaves) // HASH_SIZE
+        path = self._files.bundle_path(n)
+        if examined.missing:
+            self._files.name("audit-file-missing", path, index=n * FULL_WIDTH)
+            return
+        index = n * FULL_WIDTH + min(count, width)
+        detail = f"{count} whole entries, {width} expected"
+        self._files.name("audit-bundle-truncated", path, index=index, detail=detail)
+
+    def entries_differ(self, n: int, leaves: bytes, tile: bytes) -> None:
+        """The tile is taken to be right; `leaves` are the entries' hashes, perhaps too few."""
+        have, want = hashes(leaves), hashes(tile)
+        after = self._files.hash_at(0, (n + 1) * FULL_WIDTH)
+        longer = want if after is None else [*want, after]
+        if self._shift and self._shifted(have, longer, 0, self._shift):
+            return
+        self._shift = 0
+        common = range(min(len(have), len(want)))
+        first = next((i for i in common if have[i] != want[i]), None)
+        if first is None:
+            return  # cut short, and what is there agrees
+        for shift, gone, code in (
+            (1, want[first] not in have, "audit-leaf-dropped"),
+            (-1, have[first] not in want, "audit-leaf-inserted"),
+        ):
+            if gone and self._shifted(have, longer, first, shift):
+                self._shift = shift
+                self._findings.add(code, n * FULL_WIDTH + first)
+                return
+        for i in common:
+            if have[i] != want[i]:
+                self._keep(_Change(n * FULL_WIDTH + i, have[i], want[i]))
+
+    def undecided(self, n: int, leaves: bytes, tile: bytes) -> None:
+        """Entries and tile differ with nothing above to decide between them, until the root."""
+        if len(self._undecided) < _MAX_UNDECIDED:
+            self._undecided.append((n, leaves, tile))
+        else:
+            self.entries_differ(n, leaves, tile)
+
+    def resolve(self, *, entries_hold: bool) -> None:
+        """The root has spoken for the entries, or not; names all that was collected."""
+        for n, leaves, tile in self._undecided:
+            if entries_hold:
+                self._files.name("audit-tile-differs", tile_path(0, n, self._files.width(0, n)))
+            else:
+                self.entries_differ(n, leaves, tile)
+        self._name_kept()
+
+    def _shifted(self, have: list[bytes], want: list[bytes], first: int, shift: int) -> bool:
+        """Whether from `first` on, every hash stands `shift` places before where it belongs."""
+        if shift > 0:
+            moved, at_home = have[first:], want[first + 1 :]
+        else:
+            moved, at_home = have[first + 1 :], want[first:]
+        size = min(len(moved), len(at_home))
+        return size > 0 and moved[:size] == at_home[:size]
+
+    def _keep(self, change: _Change) -> None:
+        if len(self._kept) < _MAX_KEPT:
+            self._kept.append(change)
+        else:
+            self._beyond += 1
+
+    def _name_kept(self) -> None:
+        home = {change.expected: change for change in self._kept}
+        plain: list[int] = []
+        for change in self._kept:
+            other = home.get(change.leaf)
+            if other is None or other.leaf != change.expected:
+                plain.append(change.at)
+            elif change.at < other.at:
+                detail = f"{change.at} ↔ {other.at}"
+                self._findings.add("audit-leaves-swapped", change.at, detail=detail)
+        for low, high in runs(plain):
+            detail = "" if low == high else f"{low} – {high}"
+            self._findings.add("audit-leaf-differs", low, detail=detail)
+        if self._beyond:
+            self._findings.add("audit-leaf-differs", detail=f"and {self._beyond} more")
+
+
+def hashes(side_by_side: bytes) -> list[bytes]:
+    """The hashes of a tile."""
+    starts = range(0, len(side_by_side), HASH_SIZE)
+    return [side_by_side[start : start + HASH_SIZE] for start in starts]
+
+
+def runs(indices: list[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as (first, last) of each unbroken run."""
+    found: list[tuple[int, int]] = []
+    for index in indices:
+        if found and found[-1][1] == index - 1:
+            found[-1] = (found[-1][0], index)
+        else:
+            found.append((index, index))
+    return found

@@ -1,0 +1,212 @@
+"""The life of every record, replayed act by act in ledger order.
+
+What is kept of a record is 46 bytes, so that an audit of millions fits in memory; with its id and
+the dictionaries' own needs that is about 350 bytes for a licence and 220 for another record.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from struct import Struct
+from typing import Final, NamedTuple
+
+from ledger.audit.credit import CREDIT_STEPS, Phase
+from ledger.audit.findings import Findings
+from ledger.audit.publication import Publication
+from ledger.audit.worker import Act
+from verifier.kinds import (
+    CREDIT,
+    CREDIT_DISPUTED,
+    CREDIT_EXPIRED,
+    CREDIT_PUBLISHED,
+    ERASURE,
+    KINDS,
+    LICENCE,
+    LICENCE_STATE,
+    QUESTION,
+)
+from verifier.states import STATES, VALID, may_follow
+
+_BY_OTHERS: Final = frozenset({CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_EXPIRED})
+"""Acts that the credit centre may do on another department's entry (domain §4c)."""
+_PACKED: Final = Struct(">32sIQBB")
+_RENEWED, _ERASED = 1, 2
+_PAGE: Final = 4096
+
+
+class Family(IntEnum):
+    LICENCE = 0
+    CREDIT = 1
+    QUESTION = 2
+
+
+_BEGINS: Final[Mapping[int, Family]] = {
+    LICENCE: Family.LICENCE,
+    CREDIT: Family.CREDIT,
+    QUESTION: Family.QUESTION,
+}
+
+
+class Profile(NamedTuple):
+    """What does not change in a record's life; shared by all records that are alike."""
+
+    family: Family
+    issuer: str
+    type_code: str | None
+
+
+class _State(NamedTuple):
+    """A record now: leaf hash and time of its last act; `phase` is a legal state or a `Phase`."""
+
+    last: bytes
+    profile: int
+    issued_at: int
+    phase: int
+    flags: int
+
+
+class Records:
+    """`apply` every act whose signature counts, in order; `finish` when there are no more."""
+
+    def __init__(self, findings: Findings, publication: Publication) -> None:
+        self._findings = findings
+        self._publication = publication
+        self._states: dict[str, bytes] = {}
+        self._licence_heads: dict[bytes, str] = {}
+        self._profiles: list[Profile] = []
+        self._profile_numbers: dict[Profile, int] = {}
+        self._status_pages: dict[tuple[str, int, int], bytearray] = {}
+
+    def apply(self, index: int, leaf: bytes, act: Act) -> None:
+        """Applies one act, whatever is wrong with it, after naming that."""
+        family = _BEGINS.get(act.kind)
+        if family is None:
+            self._follow(index, leaf, act)
+        else:
+            self._begin(index, leaf, act, family)
+
+    def finish(self, today: int) -> None:
+        """`today` in days since 1970-01-01, China time."""
+        self._publication.finish(today, self._issuer_of)
+
+    # --- beginnings ----------------------------------------------------------------------------
+
+    def _begin(self, index: int, leaf: bytes, act: Act, family: Family) -> None:
+        if act.subject in self._states:
+            self._name("audit-record-repeated", index, act)
+            return
+        profile = Profile(family, act.issuer, act.type_code)
+        if act.predecessor is not None:
+            self._renew(index, act, profile)
+        if act.status is not None:
+            self._take_status(index, act, act.status)
+        if family is Family.CREDIT:
+            self._publication.recorded(index, act)
+        self._put(act.subject, _State(leaf, self._number(profile), act.issued_at, 0, 0), family)
+
+    def _renew(self, index: int, act: Act, profile: Profile) -> None:
+        renewed = self._licence_heads.get(act.predecessor or b"")
+        if renewed is None:
+            self._name("audit-renewal-unknown", index, act)
+            return
+        state = self._get(renewed)
+        if self._profiles[state.profile] != profile:
+            self._name("audit-renewal-differs", index, act, renewed)
+        if state.flags & _ERASED or STATES[state.phase].final:
+            detail = f"{renewed} {STATES[state.phase].zh} {STATES[state.phase].name}"
+            self._name("audit-renewal-of-ended", index, act, detail)
+        if state.flags & _RENEWED:
+            self._name("audit-renewed-twice", index, act, renewed)
+        self._time(index, act, state)
+        self._put(renewed, state._replace(flags=state.flags | _RENEWED), Family.LICENCE)
+
+    def _take_status(self, index: int, act: Act, status: tuple[int, int]) -> None:
+        page, bit = divmod(status[1], _PAGE)
+        bits = self._status_pages.setdefault((act.issuer, status[0], page), bytearray(_PAGE // 8))
+        mask = 1 << (bit & 7)
+        if bits[bit >> 3] & mask:
+            self._name("audit-status-index-reused", index, act, f"{status[0]}/{status[1]}")
+        bits[bit >> 3] |= mask
+
+    # --- later acts ----------------------------------------------------------------------------
+
+    def _follow(self, index: int, leaf: bytes, act: Act) -> None:
+        if act.subject not in self._states:
+            self._name("audit-record-unknown", index, act)
+            return
+        state = self._get(act.subject)
+        profile = self._profiles[state.profile]
+        if act.predecessor != state.last:
+            self._name("audit-predecessor-wrong", index, act)
+        if act.issuer != profile.issuer and act.kind not in _BY_OTHERS:
+            self._name("audit-issuer-differs", index, act, profile.issuer)
+        if act.type_code is not None and act.type_code != profile.type_code:
+            self._name("audit-type-differs", index, act, profile.type_code or "")
+        self._time(index, act, state)
+        flags, phase = state.flags, state.phase
+        if flags & _ERASED:
+            self._name("audit-after-erasure", index, act)
+        elif act.kind == ERASURE:
+            flags |= _ERASED
+            if profile.family is Family.CREDIT and phase != Phase.ENDED:
+                self._name("audit-credit-step", index, act, _step(Phase(phase), act.kind))
+        elif (act.kind == LICENCE_STATE) != (profile.family is Family.LICENCE) or (
+            profile.family is Family.QUESTION
+        ):
+            self._name("audit-family-differs", index, act)
+        elif act.kind == LICENCE_STATE:
+            phase = self._licence_step(index, act, phase)
+        else:
+            phase = self._credit_step(index, act, Phase(phase))
+        if profile.family is Family.LICENCE:
+            self._licence_heads.pop(state.last, None)
+        number = state.profile
+        self._put(act.subject, _State(leaf, number, act.issued_at, phase, flags), profile.family)
+
+    def _licence_step(self, index: int, act: Act, before: int) -> int:
+        after = VALID if act.state is None else act.state
+        if not may_follow(before, after, act.reason):
+            names = f"{STATES[before].zh} → {STATES[after].zh} ({act.reason})"
+            self._name("audit-licence-step", index, act, names)
+        return after
+
+    def _credit_step(self, index: int, act: Act, phase: Phase) -> int:
+        if act.kind == CREDIT_PUBLISHED:
+            self._publication.published(index, act)
+        after = CREDIT_STEPS[phase].get(act.kind)
+        if after is None:
+            self._name("audit-credit-step", index, act, _step(phase, act.kind))
+            return phase
+        if after is Phase.ENDED:
+            self._publication.ended(act.subject)
+        return after
+
+    # --- small things --------------------------------------------------------------------------
+
+    def _time(self, index: int, act: Act, before: _State) -> None:
+        if act.issued_at < before.issued_at:
+            detail = f"{act.issued_at} < {before.issued_at}"
+            self._name("audit-time-backwards", index, act, detail)
+
+    def _name(self, code: str, index: int, act: Act, detail: str = "") -> None:
+        self._findings.add(code, index, record=act.subject, issuer=act.issuer, detail=detail)
+
+    def _number(self, profile: Profile) -> int:
+        number = self._profile_numbers.setdefault(profile, len(self._profiles))
+        if number == len(self._profiles):
+            self._profiles.append(profile)
+        return number
+
+    def _get(self, subject: str) -> _State:
+        return _State(*_PACKED.unpack(self._states[subject]))
+
+    def _put(self, subject: str, state: _State, family: Family) -> None:
+        self._states[subject] = _PACKED.pack(*state)
+        if family is Family.LICENCE:
+            self._licence_heads[state.last] = subject
+
+    def _issuer_of(self, subject: str) -> str:
+        return self._profiles[self._get(subject).profile].issuer
+
+
+def _step(phase: Phase, kind: int) -> str:
+    return f"{phase.name.lower()} → {KINDS[kind].name}"

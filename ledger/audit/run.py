@@ -1,0 +1,352 @@
+"""The audit of a log from its public read side.
+
+What must be true, in order; each is named where it fails, and the audit goes on:
+
+     1  checkpoint   signed by the log's key (given, else the one that the genesis names)
+     2  witnesses    the cosignatures meet the witness policy, if one is given
+     3  files        every tile and every entry bundle of that size is there and whole
+     4  tree         leaf hashes, level-0 tiles, upper tiles and the signed root agree
+     5  previous     the tree extends an older checkpoint, if one is given
+     6  statements   every entry is a strictly encoded statement
+     7  signatures   a key enrolled before that index, by its own issuer, signed it
+     8  scope        that key may sign this kind and type at the time of issue
+     9  records      each record's acts follow one another as its lifecycle allows
+    10  publication  credit entries of organisations in time, of persons never
+    11  times        nothing is issued in the future
+
+Work is split in two. Workers (`ledger.audit.worker`, one process a core) hash, parse and check
+signatures: steps 3, 6, 7 in any order. This process takes their results in ledger order for what
+depends on order, which is a few dictionary look-ups an entry.
+
+Workers check a signature with the key its kid names, wherever that key was seen: in the results
+so far, or in the bundles at hand. Whether the key was enrolled at that index is decided here
+(`ledger.audit.keyring`), and an entry whose key a worker could not know is checked here. The
+first job is done before others start, since a city enrols its departments at the beginning.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Final, TypeVar
+
+from ledger.audit.errors import AuditError
+from ledger.audit.files import Files
+from ledger.audit.findings import Findings
+from ledger.audit.keyring import Keyring
+from ledger.audit.publication import CHINA, Publication, WorkdaysAfter
+from ledger.audit.records import Records
+from ledger.audit.report import AuditReport
+from ledger.audit.tree import TreeAudit
+from ledger.audit.worker import (
+    ENROLMENTS,
+    Act,
+    Bundle,
+    Examined,
+    Job,
+    Outcome,
+    examine,
+    split,
+)
+from ledger.errors import LedgerError
+from ledger.readside import CHECKPOINT, ReadSide
+from verifier.authorities import Authorities
+from verifier.checkpoint import Checkpoint, checkpoint_of, open_checkpoint, parse_checkpoint
+from verifier.errors import Refused
+from verifier.merkle import EMPTY_ROOT, HASH_SIZE
+from verifier.note import VerifierKey, parse_note, parse_vkey
+from verifier.policy import Policy
+from verifier.statement import parse_statement
+from verifier.tiles import FULL_WIDTH
+
+CLOCK_SKEW: Final = 300
+"""Seconds by which a statement's time may lie ahead of the audit's."""
+JOB_BUNDLES: Final = 8
+"""Bundles in one job of a worker: 2,048 entries, about a fifth of a second."""
+READERS: Final = 4
+"""Bundles being fetched at the same time."""
+_MAX_ABSENT: Final = 1_000
+"""Missing bundles in a row after which the rest is taken to be missing too."""
+
+Progress = Callable[[int, int], None]
+T = TypeVar("T")
+
+
+def audit(
+    read: ReadSide,
+    *,
+    workdays_after: WorkdaysAfter,
+    now: int,
+    log_vkey: str | None = None,
+    previous: bytes | None = None,
+    policy: Policy | None = None,
+    tree_only: bool = False,
+    processes: int = 1,
+    progress: Progress = lambda done, total: None,
+    clock: Callable[[], float] | None = None,
+) -> AuditReport:
+    """Audits the log behind `read`, with nothing but what it publishes.
+
+    `previous` is an older checkpoint of the same log, `now` Unix seconds, `clock` a monotonic one
+    in seconds for the duration, `progress` hears (entries done, entries in all). With `tree_only`
+    entries may be anything: steps 6 to 11 are left out.
+    Raises `AuditError` if it cannot begin or go on; what is wrong with the log is in the report.
+    """
+    try:
+        run = _Audit(read, workdays_after, now, log_vkey, previous, policy, tree_only)
+        return run.report(max(1, processes), progress, clock)
+    except AuditError:
+        raise
+    except LedgerError as error:
+        raise AuditError("audit-source-failed", error.detail) from error
+
+
+class _Audit:
+    def __init__(
+        self,
+        read: ReadSide,
+        workdays_after: WorkdaysAfter,
+        now: int,
+        log_vkey: str | None,
+        previous: bytes | None,
+        policy: Policy | None,
+        tree_only: bool,
+    ) -> None:
+        self.read, self.now, self.tree_only = read, now, tree_only
+        self.findings = Findings()
+        self.keyring = Keyring(self.findings)
+        self.records = Records(self.findings, Publication(self.findings, workdays_after))
+        self.trust = "first-use" if log_vkey is None else "given"
+        self.note = self._fetch_checkpoint()
+        self.log_key = self._log_key(log_vkey)
+        self.previous = self._open_previous(previous)
+        self.policy = policy
+        self.counts: Counter[tuple[str, int]] = Counter()
+        self.signatures = 0
+
+    # --- steps 1 and 2 -------------------------------------------------------------------------
+
+    def _fetch_checkpoint(self) -> bytes:
+        try:
+            return self.read.read(CHECKPOINT)
+        except LedgerError as error:
+            raise AuditError("audit-no-checkpoint", error.detail) from error
+
+    def _log_key(self, log_vkey: str | None) -> VerifierKey:
+        """The key given, or the one that the ledger's first entry names."""
+        genesis = Authorities()
+        try:
+            if log_vkey is not None:
+                return parse_vkey(log_vkey)
+            genesis.enrol(parse_statement(self._first_entry()), 0)
+        except Refused as error:
+            raise AuditError("audit-no-log-key", error.code) from error
+        if genesis.log_key is None:
+            raise AuditError("audit-no-log-key", "the first entry is no genesis")
+        return genesis.log_key
+
+    def _first_entry(self) -> bytes:
+        """Entry 0 of what the checkpoint, not verified yet, says is there."""
+        size = parse_checkpoint(parse_note(self.note).text).size
+        bundle = Files(self.read, size, self.findings).bundle(0)
+        entries, _ = split(bundle.data or b"", bundle.width)
+        if entries:
+            return entries[0]
+        raise AuditError("audit-no-log-key", "there is no first entry")
+
+    def _open_previous(self, previous: bytes | None) -> Checkpoint | None:
+        if previous is None:
+            return None
+        try:
+            return open_checkpoint(previous, self.log_key)
+        except Refused as error:
+            raise AuditError("audit-previous-refused", error.code) from error
+
+    def _open_checkpoint(self) -> tuple[Checkpoint, tuple[tuple[str, int], ...]] | None:
+        try:
+            note = parse_note(self.note)
+            checkpoint = checkpoint_of(note, self.log_key)
+        except Refused as error:
+            self.findings.add("audit-checkpoint-refused", path=CHECKPOINT, detail=error.code)
+            return None
+        if self.trust == "first-use":
+            self.findings.add("audit-trusted-on-first-use", detail=self.log_key.text())
+        witnesses: tuple[tuple[str, int], ...] = ()
+        if self.policy is None:
+            self.findings.add("audit-witnesses-unchecked")
+        else:
+            try:
+                witnesses = tuple(self.policy.check(note))
+            except Refused as error:
+                detail = f"{error.code} {error.detail}".rstrip()
+                self.findings.add("audit-witnesses-missing", path=CHECKPOINT, detail=detail)
+        if self.previous is None:
+            self.findings.add("audit-previous-unchecked")
+        return checkpoint, witnesses
+
+    # --- the rest ------------------------------------------------------------------------------
+
+    def report(
+        self, processes: int, progress: Progress, clock: Callable[[], float] | None
+    ) -> AuditReport:
+        started = clock() if clock else 0.0
+        opened = self._open_checkpoint()
+        root: bytes | None = None
+        witnesses: tuple[tuple[str, int], ...] = ()
+        size, signed = 0, EMPTY_ROOT
+        if opened is not None:
+            checkpoint, witnesses = opened
+            size, signed = checkpoint.size, checkpoint.root
+            root = self._entries(checkpoint, processes, progress)
+        authorities = self.keyring.authorities
+        return AuditReport(
+            origin=self.log_key.name,
+            name_zh=authorities.name_zh,
+            name_en=authorities.name_en,
+            log_key=self.log_key.text(),
+            trust=self.trust,
+            size=size,
+            signed_root=signed,
+            root=root,
+            checkpoint=self.note,
+            previous_size=None if self.previous is None else self.previous.size,
+            witnesses=witnesses,
+            tree_only=self.tree_only,
+            audited_at=self.now,
+            seconds=clock() - started if clock else None,
+            signatures=self.signatures,
+            counts=dict(self.counts),
+            departments=authorities.departments,
+            findings=tuple(self.findings.listed),
+            totals=dict(self.findings.totals),
+            by_issuer=dict(self.findings.by_issuer),
+        )
+
+    def _entries(self, checkpoint: Checkpoint, processes: int, progress: Progress) -> bytes | None:
+        size = checkpoint.size
+        files = Files(self.read, size, self.findings)
+        tree = TreeAudit(files, self.findings, self.previous)
+        if self.tree_only:
+            self.findings.add("audit-statements-unchecked")
+        absent = 0
+        for examined, keys in self._examined(files, processes):
+            absent = absent + 1 if examined.missing else 0
+            if absent > _MAX_ABSENT:
+                raise AuditError("audit-log-absent", files.bundle_path(examined.n))
+            tree.add(examined)  # 3, 4
+            self._acts(examined, keys)  # 6 to 11
+            progress(min(size, (examined.n + 1) * FULL_WIDTH), size)
+        self.records.finish((self.now + CHINA) // 86_400)
+        return tree.finish(checkpoint)  # 4, 5
+
+    def _acts(self, examined: Examined, keys: dict[bytes, bytes]) -> None:
+        start, leaves = examined.n * FULL_WIDTH, examined.leaves
+        for position, row in enumerate(examined.acts):
+            index = start + position
+            if len(row) == 2:
+                code, detail = row
+                self.findings.add("audit-not-a-statement", index, detail=f"{code} {detail}")
+            else:
+                act = Act(*row)  # type: ignore[arg-type]
+                leaf = leaves[position * HASH_SIZE : (position + 1) * HASH_SIZE]
+                self._act(index, leaf, act, keys, examined.raw.get(position))
+            if index == 0:
+                self._genesis()
+
+    def _act(
+        self, index: int, leaf: bytes, act: Act, keys: dict[bytes, bytes], raw: bytes | None
+    ) -> None:
+        self.counts[act.issuer, act.kind] += 1
+        if act.issued_at > self.now + CLOCK_SKEW:
+            detail = f"{act.issued_at} > {self.now}"
+            self.findings.add(
+                "audit-issued-in-future",
+                index,
+                record=act.subject,
+                issuer=act.issuer,
+                detail=detail,
+            )
+        if self.keyring.admit(index, act, keys, raw):
+            self.signatures += 1
+            if act.kind not in ENROLMENTS:
+                self.records.apply(index, leaf, act)
+
+    def _genesis(self) -> None:
+        """After the first entry: a ledger began, under the log key that is trusted."""
+        if self.tree_only:
+            return
+        named = self.keyring.authorities.log_key
+        if named is None:
+            self.findings.add("audit-no-genesis", 0)
+        elif named != self.log_key:
+            self.findings.add("audit-other-log-key", 0, detail=named.text())
+
+    # --- splitting the work --------------------------------------------------------------------
+
+    def _examined(
+        self, files: Files, processes: int
+    ) -> Iterator[tuple[Examined, dict[bytes, bytes]]]:
+        """Every bundle examined, in order, with the keys that its signatures were checked with."""
+        known: dict[bytes, bytes] = {}
+        for outcome in self._outcomes(files, processes, known):
+            known.update(outcome.keys)
+            for examined in outcome.bundles:
+                yield examined, outcome.keys
+
+    def _outcomes(
+        self, files: Files, processes: int, known: dict[bytes, bytes]
+    ) -> Iterator[Outcome]:
+        bundles = -(-files.size // FULL_WIDTH)
+        with ThreadPoolExecutor(READERS, "audit-read") as readers:
+            jobs = _groups(_ahead(readers, files.bundle, bundles, 2 * JOB_BUNDLES * processes))
+            first = next(jobs, None)
+            if first is None:
+                return
+            yield examine(Job(first, known, self.tree_only))
+            if processes == 1 or bundles <= 2 * JOB_BUNDLES:
+                for group in jobs:
+                    yield examine(Job(group, known, self.tree_only))
+                return
+            yield from self._in_parallel(jobs, processes, known)
+
+    def _in_parallel(
+        self, jobs: Iterator[list[Bundle]], processes: int, known: dict[bytes, bytes]
+    ) -> Iterator[Outcome]:
+        pending: deque[Future[Outcome]] = deque()
+        pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+        try:
+            for group in jobs:
+                pending.append(pool.submit(examine, Job(group, dict(known), self.tree_only)))
+                if len(pending) > 2 * processes:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise AuditError("audit-worker-lost") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _ahead(
+    readers: ThreadPoolExecutor, fetch: Callable[[int], T], count: int, depth: int
+) -> Iterator[T]:
+    """`fetch(0)`, `fetch(1)` … in order, up to `depth` of them under way at a time."""
+    pending: deque[Future[T]] = deque()
+    for n in range(count):
+        pending.append(readers.submit(fetch, n))
+        if len(pending) >= depth:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _groups(bundles: Iterator[Bundle]) -> Iterator[list[Bundle]]:
+    group: list[Bundle] = []
+    for bundle in bundles:
+        group.append(bundle)
+        if len(group) == JOB_BUNDLES:
+            yield group
+            group = []
+    if group:
+        yield group
