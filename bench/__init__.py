@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against the raw cost, measured in the same run."""
