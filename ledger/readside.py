@@ -10,6 +10,7 @@ HTTP. What is read is not trusted: only its size is bounded here.
 
 import tarfile
 import threading
+import weakref
 import zipfile
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
@@ -105,6 +106,7 @@ class ArchiveReadSide:
                     self._members[name] = lambda name=name: unzip.open(name)  # type: ignore[misc]
             else:
                 untar = tarfile.open(archive, "r:")  # noqa: SIM115 - open as long as this object
+                weakref.finalize(self, untar.close)
                 for member in untar:
                     if member.isreg():
                         self._members[member.name.removeprefix("./")] = (

@@ -1,0 +1,176 @@
+"""Every step of the append path on SQLite, broken: what must hold, whatever the caller is told.
+
+The table is not written by hand: an append is run once, its driver steps are listed, and each is
+broken three ways: *failed* (no effect, an error), *failed but persisted* (full effect, an error),
+and *failed, and all after it* (the disk is gone until the process starts again).
+"""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from ledger.errors import LedgerError
+from ledger.ledger import Ledger
+from ledger.model import Appended, Committed
+from ledger.stores.sqlite import SqliteStore
+from tests.ledger.faulty import DEAD, FAILED, PERSISTED, FaultyConnection, Plan
+from tests.ledger.helpers import check_inclusion_of, check_log, drafts, open_ledger
+
+APP = MetaData()
+RECORDS = Table(
+    "records", APP, Column("idx", Integer, primary_key=True), Column("name", Text, nullable=False)
+)
+BEFORE, ADDED = 506, 10  # the append completes the second tile, so level 1 grows
+ENTRIES = [d.entry for d in drafts(0, BEFORE + ADDED)]
+
+STEPS = [
+    "BEGIN IMMEDIATE",
+    "SELECT head",
+    "SELECT entries",
+    "SAVEPOINT",
+    "INSERT records",
+    "RELEASE SAVEPOINT",
+    "INSERT entries",
+    "SELECT tiles",
+    "UPDATE tiles",
+    "UPDATE head",
+    "COMMIT",
+    "ROLLBACK",  # the connection goes back to the pool
+    "BEGIN IMMEDIATE",
+    "UPDATE checkpoint",
+    "COMMIT",
+    "ROLLBACK",
+]
+COMMITTED_AT = STEPS.index("COMMIT")
+
+
+def write_record(connection: Connection, appended: Sequence[Appended]) -> None:
+    """A domain row for the first entry; repeating it is harmless, as effects should be."""
+    row = {"idx": appended[0].index, "name": "甲"}
+    connection.execute(insert(RECORDS).values(row).on_conflict_do_nothing())
+
+
+def append(ledger: Ledger) -> Committed[None] | LedgerError | SQLAlchemyError:
+    try:
+        return ledger.append(drafts(BEFORE, ADDED), write_record)
+    except (LedgerError, SQLAlchemyError) as error:
+        return error
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    store = SqliteStore(path)
+    store.create(APP)
+    with open_ledger(store) as ledger:
+        ledger.append(drafts(0, BEFORE))
+    store.close()
+    return path
+
+
+@pytest.fixture
+def path(template: Path, tmp_path: Path) -> Iterator[Path]:
+    shutil.copy(template, tmp_path / "ledger.db")
+    yield tmp_path / "ledger.db"
+    FaultyConnection.plan = None
+
+
+def inside(path: Path) -> tuple[int, int, int, int]:
+    """Head, number of entries, published size and number of domain rows, as another sees them."""
+    other = sqlite3.connect(path)
+    numbers = [
+        other.execute(f"SELECT {what}").fetchone()[0]
+        for what in ("size FROM head", "count(*) FROM entries", "size FROM checkpoint",
+                     "count(*) FROM records")
+    ]  # fmt: skip
+    other.close()
+    return (numbers[0], numbers[1], numbers[2], numbers[3])
+
+
+def test_the_steps_are_as_written(path: Path) -> None:
+    store = SqliteStore(path, connection_class=FaultyConnection)
+    with open_ledger(store) as ledger:
+        FaultyConnection.plan = plan = Plan()
+        assert isinstance(append(ledger), Committed)
+        FaultyConnection.plan = None
+    assert [step.removesuffix(" sa_savepoint_1") for step in plan.steps] == STEPS
+    store.close()
+
+
+@pytest.mark.parametrize("mode", [FAILED, PERSISTED, DEAD])
+@pytest.mark.parametrize("at", range(len(STEPS)), ids=[f"{i} {s}" for i, s in enumerate(STEPS)])
+def test_one_step_breaks(path: Path, at: int, mode: str) -> None:
+    store = SqliteStore(path, connection_class=FaultyConnection)
+    ledger = open_ledger(store)
+    FaultyConnection.plan = Plan(at, mode)
+    answer = append(ledger)
+    assert len(FaultyConnection.plan.steps) > at, "the fault was met"
+    FaultyConnection.plan = None
+
+    # 1. All of the submission is there, or nothing: entries, domain row and head together.
+    head, entries, published, rows = inside(path)
+    assert (head, entries, rows) in {(BEFORE, BEFORE, 0), (BEFORE + ADDED, BEFORE + ADDED, 1)}
+    # 2. No checkpoint is ahead of what is committed.
+    assert published <= head
+    # 3. The answer is the truth.
+    logged = head == BEFORE + ADDED
+    if isinstance(answer, Committed):
+        assert logged
+        assert published == head == answer.size
+        assert [a.index for a in answer.appended] == list(range(BEFORE, BEFORE + ADDED))
+    elif isinstance(answer, LedgerError) and answer.code == "ledger-logged-not-published":
+        assert logged
+    elif isinstance(answer, LedgerError) and answer.code == "ledger-commit-unknown":
+        assert mode == DEAD
+        assert at == COMMITTED_AT
+    else:
+        assert not logged
+    # 4. What stands before the commit fails, what stands after it does not undo it.
+    assert logged == (at > COMMITTED_AT or (at == COMMITTED_AT and mode == PERSISTED))
+    if at == COMMITTED_AT and mode == PERSISTED:
+        assert isinstance(answer, Committed), "the commit took place, and was found"
+
+    # 5. The same ledger goes on; the submission, repeated, is there once.
+    again = ledger.append(drafts(BEFORE, ADDED), write_record)
+    assert [a.existing for a in again.appended] == [logged] * ADDED
+    assert again.size == BEFORE + ADDED
+    ledger.close()
+    store.close()
+
+    # 6. A new process finds a whole log, each entry once and in its place.
+    store = SqliteStore(path)
+    with open_ledger(store) as ledger:
+        assert check_log(ledger)[1] == ENTRIES
+        check_inclusion_of(ledger, [(i, ENTRIES[i]) for i in (0, BEFORE - 1, BEFORE, 515)])
+        assert inside(path) == (BEFORE + ADDED, BEFORE + ADDED, BEFORE + ADDED, 1)
+    store.close()
+
+
+@pytest.mark.parametrize("mode", [FAILED, PERSISTED, DEAD])
+@pytest.mark.parametrize("at", range(len(STEPS)))
+def test_a_process_that_dies_at_the_fault(path: Path, at: int, mode: str) -> None:
+    """No repetition by the same ledger: the next start alone must put everything right."""
+    store = SqliteStore(path, connection_class=FaultyConnection)
+    ledger = open_ledger(store)
+    FaultyConnection.plan = Plan(at, mode)
+    answer = append(ledger)
+    FaultyConnection.plan = None
+    ledger.close()
+    store.close()
+
+    store = SqliteStore(path)
+    with open_ledger(store) as ledger:
+        entries = check_log(ledger)[1]
+        assert entries in (ENTRIES[:BEFORE], ENTRIES)
+        if isinstance(answer, Committed):
+            assert entries == ENTRIES
+        head, _, published, rows = inside(path)
+        assert head == published == len(entries)
+        assert rows == (len(entries) == BEFORE + ADDED)
+    store.close()
