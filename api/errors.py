@@ -128,6 +128,62 @@ class ServiceError(ZhenglianError):
             "该证照没有这组出示内容",
             "the licence has no such disclosure group",
         ),
+        # credit entries
+        "credit-unknown": ("没有这条信用记录", "there is no such credit entry"),
+        "credit-exists": ("该信用记录已存在", "this credit entry is recorded already"),
+        "credit-type-out-of-scope": (
+            "本部门密钥无权签发该类信用记录",
+            "the department's key may not sign entries of this type",
+        ),
+        "credit-subject-kind": (
+            "该类记录不适用于此类主体，或缺少主体代码",
+            "the type is not for this kind of subject, or the subject's code is missing",
+        ),
+        "credit-subject-differs": ("更正不得变更主体", "a correction may not change the subject"),
+        "credit-grade-missing": ("请填写失信等级", "the grade is required"),
+        "credit-grade-unexpected": (
+            "该类记录没有这个等级",
+            "entries of this type have no such grade",
+        ),
+        "credit-date-invalid": (
+            "决定日期或截止日期有误",
+            "the dates of the entry are not possible",
+        ),
+        "credit-until-over-maximum": (
+            "公示截止期超过规定的最长期限",
+            "published for longer than the rules allow",
+        ),
+        "credit-person-not-published": (
+            "自然人信用信息不予公示",
+            "entries about natural persons are not published",
+        ),
+        "credit-type-not-published": ("该类记录不公示", "entries of this type are not published"),
+        "credit-minor-not-published": (
+            "轻微失信信息一般不公示；确需公示的请说明",
+            "minor entries are not published unless expressly asked for",
+        ),
+        "credit-publication-over": ("公示期已满", "the time of publication is over"),
+        "credit-transition-forbidden": (
+            "信用记录当前状态不允许此操作",
+            "the entry's lifecycle forbids this act",
+        ),
+        "credit-changed-meanwhile": (
+            "该记录刚被他人变更，请刷新后重试",
+            "the entry was changed meanwhile; look again and retry",
+        ),
+        "credit-reason-does-not-fit": ("该事由不适用于此操作", "the reason does not fit this act"),
+        "credit-repair-too-early": (
+            "未满最短公示期，尚不能修复",
+            "the minimum period has not passed yet",
+        ),
+        "credit-duties-open": (
+            "尚未履行义务或未作出信用承诺，不能修复",
+            "duties are not fulfilled or the commitment is not made",
+        ),
+        "erasure-too-early": (
+            "记录仍有效或保存期限未满，不能销毁",
+            "the record is in force or must still be kept",
+        ),
         # requests
         "request-invalid": ("请求内容有误", "the request is not valid"),
         "request-too-large": ("请求内容过大", "the request is too large"),
@@ -181,6 +237,18 @@ class ServiceError(ZhenglianError):
         "licence-ended": 409,
         "licence-changed-meanwhile": 409,
         "transition-forbidden": 409,
+        "credit-unknown": 404,
+        "credit-exists": 409,
+        "credit-type-out-of-scope": 403,
+        "credit-person-not-published": 403,
+        "credit-type-not-published": 403,
+        "credit-minor-not-published": 409,
+        "credit-publication-over": 409,
+        "credit-transition-forbidden": 409,
+        "credit-changed-meanwhile": 409,
+        "credit-repair-too-early": 409,
+        "credit-duties-open": 409,
+        "erasure-too-early": 409,
         "request-too-large": 413,
         "media-type-unsupported": 415,
         "route-unknown": 404,

@@ -1,4 +1,4 @@
-"""The life of a credit entry as a table (domain: 记录 → 公示 → 异议 → 更正/维持 → 撤回/修复/期满 → 销毁).
+"""The life of a credit entry as a table: 记录 → 公示 → 异议 → 更正/维持 → 撤回/修复/期满 → 销毁.
 
     recorded ──published──▶ published ──disputed──▶ disputed ──upheld | corrected──▶ …
         any of them ──withdrawn | repaired | expired──▶ ended ──erased──▶ (nothing)
