@@ -1,0 +1,53 @@
+"""Fixtures of the service's tests; see `tests.api.service`."""
+
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+import api.city
+import keys.custody
+from api.app import create_app
+from api.city import City
+from tests.api.service import Clock, Service, Template, found_template, open_copy
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _remembered() -> Iterator[None]:
+    """Argon2 and the reading of the catalogue give the same each time: done once a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys.custody, "_stretch", cache(keys.custody._stretch))
+        patch.setattr(api.city, "load_catalogue", cache(api.city.load_catalogue))
+        yield
+
+
+@pytest.fixture(scope="session")
+def template(_remembered: None, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return found_template(tmp_path_factory.mktemp("template") / "var")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def folder(template: Template, tmp_path: Path) -> Path:
+    """A copy of the founded city's data folder."""
+    return Path(shutil.copytree(template.folder, tmp_path / "var"))
+
+
+@pytest.fixture
+def city(folder: Path, clock: Clock) -> Iterator[City]:
+    opened = open_copy(folder, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def service(city: City, clock: Clock, template: Template) -> Iterator[Service]:
+    with TestClient(create_app(city), raise_server_exceptions=False) as client:
+        yield Service(city, client, clock, template.keys)
