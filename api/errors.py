@@ -184,6 +184,10 @@ class ServiceError(ZhenglianError):
             "记录仍有效或保存期限未满，不能销毁",
             "the record is in force or must still be kept",
         ),
+        "erasure-reason-does-not-fit": (
+            "该事由不是销毁数据的事由",
+            "this is no reason for an erasure",
+        ),
         # requests
         "request-invalid": ("请求内容有误", "the request is not valid"),
         "request-too-large": ("请求内容过大", "the request is too large"),
@@ -199,6 +203,69 @@ class ServiceError(ZhenglianError):
         ),
         "internal-error": ("系统内部错误", "an internal error"),
         "unavailable": ("服务暂不可用", "the service is not available"),
+        # imports: the file and its map
+        "import-map-invalid": ("字段对照文件有误", "the map file is not valid"),
+        "import-format-unknown": (
+            "无法识别的文件类型，应为 .csv 或 .ndjson",
+            "the file is neither .csv nor .ndjson",
+        ),
+        "import-encoding": (
+            "文件编码与对照文件所写不符",
+            "the file is not in the encoding that the map names",
+        ),
+        "import-file-empty": ("文件没有内容", "the file is empty"),
+        "import-file-changed": ("导入期间文件被改动", "the file changed during the import"),
+        "import-column-missing": ("文件缺少对照文件所列的列", "the file lacks columns of the map"),
+        "import-column-repeated": ("列名重复", "a column name occurs twice"),
+        "import-too-unordered": (
+            "证照各期次序混乱，请先按有效期起始日排序",
+            "too many terms are out of order; sort the file by first day of validity",
+        ),
+        "import-unknown": ("没有这个导入任务", "there is no such import"),
+        "import-running": ("该导入任务正在进行", "the import is running"),
+        "import-over": ("该导入任务已结束", "the import is over"),
+        "import-taken-over": (
+            "该导入任务已由另一进程接手",
+            "another process has taken over this import",
+        ),
+        "import-interrupted": ("服务重启，导入中断", "the server stopped during the import"),
+        # imports: one row
+        "import-row-malformed": ("该行无法读取", "the row cannot be read"),
+        "import-row-ragged": ("列数与表头不符", "the row has not as many cells as the header"),
+        "import-row-encoding": ("该行含有编码错误的字节", "the row has bytes of another encoding"),
+        "import-row-too-long": ("该行过长", "the row is too long"),
+        "import-row-duplicate": (
+            "与已导入的证照完全相同，未重复签发",
+            "the same licence again; no second copy is made",
+        ),
+        "import-row-conflict": (
+            "同一编号、同一起始日的证照已存在，内容不同",
+            "a licence of this number and first day exists with other content",
+        ),
+        "import-not-renewal": (
+            "同一编号已有证照，而该行未标明为延续",
+            "the number has a licence already and the row does not say that it renews it",
+        ),
+        "import-term-earlier": (
+            "账本中已有该编号更晚的一期",
+            "the ledger holds a later term of this number already",
+        ),
+        "import-holder-changed": (
+            "持证主体与上一期不同，不能作为延续",
+            "the holder is not that of the term before, so it is no renewal",
+        ),
+        "import-state-unknown": (
+            "状态取值不在对照文件之中",
+            "the map does not say what this state means",
+        ),
+        "import-state-differs": (
+            "账本中该证照的状态与该行不同，以账本为准",
+            "the ledger has another state for this licence, and stands",
+        ),
+        "import-old-number": (
+            "15 位工商注册号已停用，应先换发统一社会信用代码",
+            "a 15-digit registration number; it was replaced by the unified social credit code",
+        ),
         # pages
         "page-nothing-given": (
             "请选择图片或粘贴码文",
@@ -249,6 +316,10 @@ class ServiceError(ZhenglianError):
         "credit-repair-too-early": 409,
         "credit-duties-open": 409,
         "erasure-too-early": 409,
+        "import-unknown": 404,
+        "import-running": 409,
+        "import-over": 409,
+        "import-taken-over": 409,
         "request-too-large": 413,
         "media-type-unsupported": 415,
         "route-unknown": 404,

@@ -1,0 +1,166 @@
+"""Erasure (个人信息保护法 art. 47): a record's data key and box are destroyed, its entries stay.
+
+The erasure is itself a statement that follows the record's last act. Pseudonyms become random, so
+no look-up leads to the record any more, and stored answers to writes about it go with it. Every
+proof still verifies; what the digests stood for, nobody can say.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, delete, update
+
+from api.city import City
+from api.credit_rows import remember_act
+from api.credits import Credits
+from api.errors import ServiceError
+from api.licences import Licences
+from api.principals import Principal, Role
+from api.rules.credit import china_day, day_of
+from api.rules.workdays import add_months
+from api.tables import CREDITS, IDEMPOTENCY, LICENCES
+from ledger.model import Appended, Draft
+from verifier.credit import Phase
+from verifier.kinds import ERASURE
+from verifier.statement import Content
+from verifier.states import STATES
+
+UNLAWFUL = "unlawful-processing"
+"""The reason that waits for no end and no retention."""
+RETENTION_ENDED = "retention-ended"
+_NYM_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """A logged erasure."""
+
+    record_id: str
+    reason: str
+    index: int
+    leaf: bytes
+
+
+Remember = Callable[[Connection, Erased], None]
+
+
+def erase_licence(
+    licences: Licences,
+    principal: Principal,
+    record_id: str,
+    reason: str,
+    *,
+    effects: Remember | None = None,
+) -> Erased:
+    """Destroys the content of a licence that has ended, or was processed unlawfully.
+
+    Raises: licence-unknown, role-missing, department-mismatch, erasure-reason-does-not-fit,
+    erasure-too-early, record-erased, licence-changed-meanwhile.
+    """
+    city, row = licences.city, licences.row(record_id)
+    _check(city, principal, row, reason)
+    if reason != UNLAWFUL:
+        type_ = city.catalogue.licence_type(row.type_code)
+        ended = _licence_end(licences, row)
+        _check_over(city, reason, ended, type_.retention_years)
+    changes = _nyms(city, "holder_nym", "number_nym", "identifier_nym")
+    return _erase(
+        city, LICENCES, row, principal, reason, changes, "licence-changed-meanwhile", effects
+    )
+
+
+def erase_credit(
+    credit_entries: Credits,
+    principal: Principal,
+    record_id: str,
+    reason: str,
+    *,
+    effects: Remember | None = None,
+) -> Erased:
+    """Destroys the content of an entry that has ended; one in force is withdrawn first.
+
+    Raises as `erase_licence`, with credit-unknown and credit-changed-meanwhile.
+    """
+    city, row = credit_entries.city, credit_entries.row(record_id)
+    _check(city, principal, row, reason)
+    if row.phase != Phase.ENDED:
+        raise ServiceError("erasure-too-early", record_id)
+    if reason != UNLAWFUL:
+        type_ = city.catalogue.credit_type(row.type_code)
+        _check_over(city, reason, day_of(row.document_day), type_.retention_years)
+    changes = {**_nyms(city, "subject_nym"), "key_nym": None, "last_kind": ERASURE}
+    return _erase(
+        city, CREDITS, row, principal, reason, changes, "credit-changed-meanwhile", effects
+    )
+
+
+def _check(city: City, principal: Principal, row: Row[Any], reason: str) -> None:
+    principal.require(Role.SEAL_KEEPER)
+    principal.require_department(row.department)
+    if city.catalogue.reason(reason).applies != "erasure":
+        raise ServiceError("erasure-reason-does-not-fit", reason)
+    if row.wrapped_key is None:
+        raise ServiceError("record-erased", row.record_id)
+
+
+def _check_over(city: City, reason: str, ended: date | None, retention_years: int) -> None:
+    """The record has ended, and where that is the reason, its retention is over too."""
+    if ended is None:
+        raise ServiceError("erasure-too-early", "in force")
+    last = add_months(ended, 12 * retention_years)
+    if reason == RETENTION_ENDED and china_day(city.now()) <= last:
+        kept = last.isoformat()
+        raise ServiceError("erasure-too-early", kept, extra={"kept_until": kept})
+
+
+def _licence_end(licences: Licences, row: Row[Any]) -> date | None:
+    """The day a licence ended: by an act, by renewal, or by its own last day; None in force."""
+    acts = licences.acts(row.record_id)
+    if STATES[row.state].final and acts:
+        return china_day(acts[-1].at)
+    if row.renewed_by is not None:
+        return china_day(licences.row(row.renewed_by).issued_at)
+    if row.valid_until is not None and day_of(row.valid_until) < china_day(licences.city.now()):
+        return day_of(row.valid_until)
+    return None
+
+
+def _nyms(city: City, *columns: str) -> dict[str, Any]:
+    return {column: city.random(_NYM_SIZE) for column in columns}
+
+
+def _erase(
+    city: City,
+    table: Table,
+    row: Row[Any],
+    principal: Principal,
+    reason: str,
+    changes: Mapping[str, Any],
+    changed: str,
+    effects: Remember | None,
+) -> Erased:
+    now = city.now()
+    content = Content(ERASURE, type_code=row.type_code, predecessor=row.head_leaf, reason=reason)
+    statement = city.sign(content, department=row.department, record_id=row.record_id, at=now)
+
+    def write(connection: Connection, appended: Sequence[Appended]) -> Erased:
+        (entry,) = appended
+        moved = connection.execute(
+            update(table)
+            .where(table.c.record_id == row.record_id, table.c.head_leaf == row.head_leaf)
+            .values(head_leaf=entry.leaf_hash, wrapped_key=None, box=None, **changes)
+        )
+        if moved.rowcount != 1:
+            raise ServiceError(changed, row.record_id)
+        connection.execute(
+            delete(IDEMPOTENCY).where(IDEMPOTENCY.c.answer.contains(row.record_id, autoescape=True))
+        )
+        remember_act(connection, row.record_id, entry, ERASURE, reason, principal.client, now)
+        erased = Erased(row.record_id, reason, entry.index, entry.leaf_hash)
+        if effects is not None:
+            effects(connection, erased)
+        return erased
+
+    return city.ledger.append([Draft(statement, ERASURE, row.department)], write).result
