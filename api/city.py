@@ -10,11 +10,11 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from api.errors import ServiceError
 from api.rules.catalogue import Catalogue, CreditType, LicenceType, load_catalogue
@@ -23,6 +23,7 @@ from api.settings import Settings
 from api.tables import ENROLMENTS, METADATA
 from api.vault import Vault
 from keys.custody import MODERATE, SECRET, Effort, FileCustody
+from keys.errors import KeysError
 from keys.names import cose_key_bytes
 from keys.signer import Signer
 from ledger.ledger import Ledger
@@ -30,6 +31,7 @@ from ledger.model import Appended, Draft
 from ledger.stores import open_store
 from ledger.stores.base import Store
 from verifier.authorities import OPERATOR, Authorities, proof_of_possession_message
+from verifier.errors import Refused
 from verifier.kinds import DEPARTMENT, GENESIS, KEY
 from verifier.note import NoteSigner, make_vkey
 from verifier.statement import (
@@ -42,6 +44,8 @@ from verifier.statement import (
 from verifier.trust import Trust, TypeName
 
 LOG_KEY, KEK, PSEUDONYM = "log", "kek", "pseudonym"
+_DEPARTMENT_KEY = "dept-"
+_ENROLLED_SO_FAR = select(func.max(ENROLMENTS.c.idx), func.count(ENROLMENTS.c.idx))
 _log = logging.getLogger("zhenglian.city")
 
 
@@ -62,14 +66,29 @@ class City:
     passphrase: str = field(repr=False)
     clock: Callable[[], float] = time.time
     random: Callable[[int], bytes] = secrets.token_bytes
-    authorities: Authorities = field(default_factory=Authorities)
     signers: dict[str, Signer] = field(default_factory=dict)
-    enrolled: dict[int, bytes] = field(default_factory=dict)
+    enrolled: Mapping[int, bytes] = field(default_factory=dict)
+    _authorities: Authorities = field(default_factory=Authorities, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def origin(self) -> str:
         return self.settings.origin
+
+    @property
+    def effort(self) -> Effort:
+        """What opening a new key shall cost."""
+        return effort_of(self.settings)
+
+    @property
+    def authorities(self) -> Authorities:
+        """Who may sign what, by every enrolment logged so far, of other processes too."""
+        with self.store.read() as reader:
+            newest, count = reader.connection.execute(_ENROLLED_SO_FAR).one()
+        enrolled = self.enrolled
+        if count != len(enrolled) or newest != max(enrolled, default=None):
+            self._reload()
+        return self._authorities
 
     def now(self) -> int:
         return int(self.clock())
@@ -81,11 +100,25 @@ class City:
         return new_subject(self.random(SUBJECT_BYTES))
 
     def signer(self, department: str) -> Signer:
-        """The open key of a department; `signer-missing` if this server holds none."""
-        signer = self.signers.get(department)
+        """The open key of a department; `signer-missing` if this server holds none.
+
+        A key that another process of this server made and enrolled is opened when first asked for.
+        """
+        signer = self.signers.get(department) or self._open_enrolled(department)
         if signer is None:
             raise ServiceError("signer-missing", department)
         return signer
+
+    def _open_enrolled(self, department: str) -> Signer | None:
+        name = custody_name(department)
+        with self._lock:
+            if name not in {entry.name for entry in self.custody.list()}:
+                return None
+            signer = self.custody.open(name, self.passphrase)
+            if signer.kid not in self.authorities.keys:
+                return None
+            self.signers[department] = signer
+            return signer
 
     def sign(self, content: Content, *, department: str, record_id: str, at: int) -> bytes:
         """A statement by a department's key, as the ledger will hold it."""
@@ -103,51 +136,88 @@ class City:
     # enrolment
 
     def enrol_department(self, slug: str, zh: str, en: str, uscc: str) -> int:
-        """Enrols a department by a statement of the operator; returns its ledger index."""
+        """Enrols a department by a statement of the operator; returns its ledger index.
+
+        Raises `Refused` enrolment-repeated.
+        """
         facts = {"id": slug, "zh": zh, "en": en, "uscc": uscc}
-        return self._enrol([Content(DEPARTMENT, facts=facts)])[0]
+        return self._enrol(Content(DEPARTMENT, facts=facts))
 
     def enrol_key(
-        self, slug: str, scope: Iterable[str], *, suite: str, effort: Effort = MODERATE
+        self, slug: str, scope: Iterable[str], *, suite: str, effort: Effort | None = None
     ) -> int:
-        """Makes a key for a department in custody, opens it, enrols it; returns its index."""
-        name = f"dept-{slug}"
-        if name not in {entry.name for entry in self.custody.list()}:
-            self.custody.create(name, suite, self.passphrase, effort=effort)
-        signer = self.custody.open(name, self.passphrase)
-        public = cose_key_bytes(signer.suite, signer.public)
-        facts = {
-            "dept": slug,
-            "key": public,
-            "scope": sorted(scope),
-            "from": self.now(),
-            "pop": signer.sign(proof_of_possession_message(self.origin, slug, public)),
-        }
-        (index,) = self._enrol([Content(KEY, facts=facts)])
-        self.signers[slug] = signer
+        """Makes a key for a department in custody, opens it, enrols it; returns its index.
+
+        A key of this suite that was made and never enrolled, as when a process died between the
+        two, is enrolled now. Raises `Refused` enrolment-unknown-department, enrolment-repeated;
+        `KeysError` key-exists where the key made earlier is of another suite.
+        """
+        if slug == OPERATOR or self.issuer(slug) not in self.authorities.departments:
+            raise Refused("enrolment-unknown-department", slug[:40])
+        name = custody_name(slug)
+        with self._lock:
+            made = {entry.name: entry.suite for entry in self.custody.list()}
+            if name not in made:
+                self.custody.create(name, suite, self.passphrase, effort=effort or self.effort)
+            elif made[name] != suite:
+                raise KeysError("key-exists", f"{name}: {made[name]}")
+            signer = self.custody.open(name, self.passphrase)
+            public = cose_key_bytes(signer.suite, signer.public)
+            facts = {
+                "dept": slug,
+                "key": public,
+                "scope": sorted(set(scope)),
+                "from": self.now(),
+                "pop": signer.sign(proof_of_possession_message(self.origin, slug, public)),
+            }
+            index = self._enrol(Content(KEY, facts=facts))
+            self.signers[slug] = signer
         return index
 
-    def _enrol(self, contents: Sequence[Content]) -> list[int]:
-        """Signs, checks against the present state, logs, and applies enrolling statements."""
+    def _enrol(self, content: Content) -> int:
+        """Signs, checks, logs and applies an enrolling statement; returns its index.
+
+        The rules are asked before anything is written, against every enrolment there is when it
+        is written: an enrolment that cannot be replayed would close the city for ever.
+        """
         with self._lock:
-            now = self.now()
-            statements = [
-                self.sign(content, department=OPERATOR, record_id=self.new_record_id(), at=now)
-                for content in contents
-            ]
-            drafts = [
-                self.draft(raw, content.kind, OPERATOR)
-                for raw, content in zip(statements, contents, strict=True)
-            ]
-            # The rules are asked before anything is written; applying twice would be refused.
-            trial = replay(self.enrolled)
-            for position, raw in enumerate(statements):
-                trial.enrol(parse_statement(raw), len(self.enrolled) + position)
-            committed = self.ledger.append(drafts, _remember_enrolment)
-            indices = [appended.index for appended in committed.appended]
-            self.enrolled.update(zip(indices, statements, strict=True))
-            self.authorities = replay(self.enrolled)
-            return indices
+            raw = self.sign(
+                content, department=OPERATOR, record_id=self.new_record_id(), at=self.now()
+            )
+            draft, statement = self.draft(raw, content.kind, OPERATOR), parse_statement(raw)
+            while True:
+                known = self.enrolled
+                replay(known).enrol(statement, len(known))
+
+                def remember(
+                    connection: Connection,
+                    appended: Sequence[Appended],
+                    known: Mapping[int, bytes] = known,
+                ) -> None:
+                    there = connection.execute(select(ENROLMENTS.c.idx)).scalars()
+                    if set(there) != known.keys():
+                        raise _EnrolledMeanwhile
+                    connection.execute(insert(ENROLMENTS), {"idx": appended[0].index})
+
+                try:
+                    index = self.ledger.append([draft], remember).appended[0].index
+                except _EnrolledMeanwhile:
+                    self._reload()
+                else:
+                    self._reload()
+                    return index
+
+    def _reload(self) -> None:
+        """Replays the enrolments in the store. Old entries never change, so only new are read."""
+        with self._lock, self.store.read() as reader:
+            indices = reader.connection.execute(select(ENROLMENTS.c.idx)).scalars().all()
+            known = self.enrolled
+            enrolled = {
+                index: known[index] if index in known else reader.entries(index, 1)[0]
+                for index in indices
+            }
+            self._authorities = replay(enrolled)
+            self.enrolled = enrolled
 
     # trust
 
@@ -181,7 +251,20 @@ class City:
         self.store.close()
 
 
-def replay(enrolled: dict[int, bytes]) -> Authorities:
+class _EnrolledMeanwhile(Exception):
+    """Another process enrolled something first; nothing was written."""
+
+
+def custody_name(department: str) -> str:
+    """The name of a department's key in custody."""
+    return f"{_DEPARTMENT_KEY}{department}"
+
+
+def effort_of(settings: Settings) -> Effort:
+    return Effort(MODERATE.passes, settings.argon2_mib << 20)
+
+
+def replay(enrolled: Mapping[int, bytes]) -> Authorities:
     """Authorities from enrolling statements by ledger index."""
     authorities = Authorities()
     for index in sorted(enrolled):
@@ -202,7 +285,7 @@ def found(
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     custody, passphrase = FileCustody(settings.data / "custody"), make_passphrase(settings)
-    effort = Effort(MODERATE.passes, settings.argon2_mib << 20)
+    effort = effort_of(settings)
     present = {entry.name for entry in custody.list()}
     for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite), (KEK, SECRET), (PSEUDONYM, SECRET)):
         if name not in present:
@@ -218,7 +301,7 @@ def found(
             "name_en": settings.name_en,
             "key": cose_key_bytes(operator.suite, operator.public),
         }
-        city._enrol([Content(GENESIS, facts=facts)])
+        city._enrol(Content(GENESIS, facts=facts))
         _log.info("founded %s", settings.origin)
     return city
 
@@ -256,16 +339,20 @@ def open_city(
         clock=clock,
         random=random,
     )
+    city._reload()
+    enrolled = city.authorities.keys
     for entry in custody.list():
         if entry.name == OPERATOR:
             city.signers[OPERATOR] = custody.open(entry.name, passphrase)
-        elif entry.name.startswith("dept-"):
-            city.signers[entry.name.removeprefix("dept-")] = custody.open(entry.name, passphrase)
-    with store.read() as reader:
-        indices = list(reader.connection.execute(select(ENROLMENTS.c.idx)).scalars())
-        city.enrolled = {index: reader.entries(index, 1)[0] for index in indices}
-    city.authorities = replay(city.enrolled)
-    _drop_unenrolled(city)
+        elif entry.name.startswith(_DEPARTMENT_KEY):
+            slug, signer = (
+                entry.name.removeprefix(_DEPARTMENT_KEY),
+                custody.open(entry.name, passphrase),
+            )
+            if signer.kid in enrolled:
+                city.signers[slug] = signer
+            else:  # a process died between making it and enrolling it
+                _log.warning("the key of %s is in custody but not enrolled; not used", slug)
     return city
 
 
@@ -290,15 +377,3 @@ def read_passphrase(settings: Settings) -> str:
         return path.read_text().strip()
     except FileNotFoundError as error:
         raise ServiceError("passphrase-missing") from error
-
-
-def _remember_enrolment(connection: Connection, appended: Sequence[Appended]) -> None:
-    connection.execute(insert(ENROLMENTS), [{"idx": entry.index} for entry in appended])
-
-
-def _drop_unenrolled(city: City) -> None:
-    """A key made but never enrolled (a process died between the two) must not sign."""
-    for slug, signer in list(city.signers.items()):
-        if signer.kid not in city.authorities.keys and slug != OPERATOR:
-            _log.warning("key of %s is in custody but not enrolled; not used", slug)
-            del city.signers[slug]

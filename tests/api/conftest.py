@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,22 @@ import api.city
 import keys.custody
 from api.app import create_app
 from api.city import City
+from keys.custody import Effort
 from tests.api.service import Clock, Service, Template, found_template, open_copy
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _remembered() -> Iterator[None]:
-    """Argon2 and the reading of the catalogue give the same each time: done once a session."""
+    """The catalogue is read once a session; passphrases are hashed, not stretched by Argon2id,
+    which the tests of `keys` and those that start processes do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys.custody, "_stretch", cache(keys.custody._stretch))
+        patch.setattr(keys.custody, "_stretch", _hashed)
         patch.setattr(api.city, "load_catalogue", cache(api.city.load_catalogue))
         yield
+
+
+def _hashed(passphrase: str, salt: bytes, effort: Effort) -> bytes:
+    return sha256(f"{passphrase} {effort}".encode() + salt).digest()
 
 
 @pytest.fixture(scope="session")

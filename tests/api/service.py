@@ -1,8 +1,7 @@
 """What the tests of the service share: a clock that is stepped, and a small city behind a client.
 
 A city is founded once a session, with every department of the catalogue and a caller for each
-role; each test gets a copy of its folder. Opening a copy costs no Argon2: stretched passphrases
-are remembered.
+role; each test gets a copy of its folder.
 """
 
 from collections.abc import Mapping
@@ -165,7 +164,7 @@ def found_template(folder: Path) -> Template:
         "company": str(sample("food-licence")["uscc"]),
         "citizen": str(sample("id-card")["idno"]),
     }
-    callers = {**CALLERS, **{name: ((Role.SUBJECT,), None) for name in subjects}}
+    callers = {**CALLERS, **dict.fromkeys(subjects, ((Role.SUBJECT,), None))}
     for name, (roles, department_of) in callers.items():
         subject = subjects.get(name)
         keys[name] = create_client(
