@@ -7,12 +7,12 @@ statement names as its predecessor: two clerks at once cannot both succeed.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from api.city import City
@@ -34,6 +34,17 @@ _EPOCH = date(1970, 1, 1)
 _MAX_BOX = 1 << 20
 MAX_MANY = 1_000
 """Licences of one `issue_many`."""
+IN_CHUNK = 400
+"""Values in one IN list."""
+
+_IN_FORCE = frozenset(number for number, state in STATES.items() if not state.final)
+_RENEW = (
+    update(LICENCES)
+    .where(LICENCES.c.record_id == bindparam("old"), LICENCES.c.head_leaf == bindparam("seen"))
+    .where(LICENCES.c.renewed_by.is_(None))
+    .values(renewed_by=bindparam("new"))
+)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +61,24 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """The canonical values of a licence and its days of validity, checked, not yet signed."""
+
+    values: Mapping[str, Value]
+    valid_from: int
+    valid_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A licence validated, signed and sealed, not yet logged."""
+    """A licence validated, signed and sealed, not yet logged. `row` lacks its ledger index."""
 
     type: LicenceType
     record_id: str
     identifier: str
     statement: bytes
     disclosures: Sequence[bytes]
-    row: Mapping[str, Any]
+    row: dict[str, Any]
     renews: Held | None
 
 
@@ -140,15 +160,31 @@ class Licences:
         Raises `ServiceError`: fields-invalid (with every fault), signer-missing,
         licence-dates-invalid, renewal-of-another.
         """
-        city, department = self.city, type_.issuer
+        return self.make(type_, self.read(type_, raw), renews=renews, record_id=record_id)
+
+    def read(self, type_: LicenceType, raw: Mapping[str, object]) -> Read:
+        """Validates fields and dates: fields-invalid, licence-dates-invalid."""
         values = validate_fields(type_, raw)
+        return Read(values, *validity_days(type_, values))
+
+    def make(
+        self,
+        type_: LicenceType,
+        read: Read,
+        *,
+        renews: Held | None = None,
+        version: int | None = None,
+        record_id: str | None = None,
+    ) -> Prepared:
+        """`prepare` of values that were read. `version` where it does not follow from `renews`."""
+        city, department, values = self.city, type_.issuer, read.values
         if renews is not None and (renews.department, renews.type_code) != (
             department,
             type_.code,
         ):
             raise ServiceError("renewal-of-another", renews.record_id)
-        valid_from, valid_until = validity_days(type_, values)
-        version = 1 if renews is None else renews.version + 1
+        if version is None:
+            version = 1 if renews is None else renews.version + 1
         uscc = city.catalogue.departments[department].uscc
         identifier = str(type_.identifier(uscc, values, version))
         disclosures = tuple(
@@ -161,8 +197,8 @@ class Licences:
         content = Content(
             LICENCE,
             type_code=type_.code,
-            valid_from=valid_from,
-            valid_until=valid_until,
+            valid_from=read.valid_from,
+            valid_until=read.valid_until,
             status=status,
             predecessor=None if renews is None else renews.head_leaf,
             rule_set=city.catalogue.ruleset_for(_EPOCH + timedelta(days=now // 86_400)).id,
@@ -180,8 +216,8 @@ class Licences:
             "identifier_nym": city.vault.pseudonym("identifier", identifier),
             "number_nym": self.number_nym(type_, number),
             "holder_nym": self._holder_nym(type_, values, record_id),
-            "valid_from": valid_from,
-            "valid_until": valid_until,
+            "valid_from": read.valid_from,
+            "valid_until": read.valid_until,
             "state": VALID,
             "status_list": status[0],
             "status_index": status[1],
@@ -246,16 +282,7 @@ class Licences:
                 )
                 for item, entry in zip(prepared, appended, strict=True)
             ]
-            for item in prepared:
-                self._check_unique(connection, item)
-            rows = [
-                {**item.row, "issue_index": entry.index}
-                for item, entry in zip(prepared, appended, strict=True)
-            ]
-            insert_licences(connection, rows)
-            for item in prepared:
-                if item.renews is not None:
-                    _mark_renewed(connection, item.renews, item.record_id)
+            self.store(connection, prepared, appended)
             if effects is not None:
                 effects(connection, issued)
             return issued
@@ -263,20 +290,45 @@ class Licences:
         drafts = [Draft(item.statement, LICENCE, item.type.issuer) for item in prepared]
         return self.city.ledger.append(drafts, write).result
 
-    def _check_unique(self, connection: Connection, item: Prepared) -> None:
-        """One valid licence for a holder and type, unless the catalogue says multi-instance."""
-        if item.type.multi_instance:
-            return
-        same = (
-            select(LICENCES.c.record_id)
-            .where(LICENCES.c.holder_nym == item.row["holder_nym"])
-            .where(LICENCES.c.type_code == item.type.code, LICENCES.c.renewed_by.is_(None))
-            .where(LICENCES.c.state.in_([n for n, state in STATES.items() if not state.final]))
+    def store(
+        self, connection: Connection, prepared: Sequence[Prepared], appended: Sequence[Appended]
+    ) -> None:
+        """The rows of licences, and what they renew marked. In the transaction of their entries.
+
+        Raises: licence-holder-has-one, licence-exists, licence-changed-meanwhile.
+        """
+        self._check_unique(connection, prepared)
+        rows = [
+            {**item.row, "issue_index": entry.index}
+            for item, entry in zip(prepared, appended, strict=True)
+        ]
+        insert_licences(connection, rows)
+        _mark_renewed(
+            connection,
+            [(item.renews, item.record_id) for item in prepared if item.renews is not None],
         )
-        renewed = None if item.renews is None else item.renews.record_id
-        others = [row for row in connection.execute(same).scalars() if row != renewed]
-        if others:
-            raise ServiceError("licence-holder-has-one", item.type.slug)
+
+    def _check_unique(self, connection: Connection, prepared: Sequence[Prepared]) -> None:
+        """One valid licence for a holder and type, unless the catalogue says multi-instance."""
+        holders: dict[tuple[str, bytes], Prepared] = {}
+        renewed = {item.renews.record_id for item in prepared if item.renews is not None}
+        for item in prepared:
+            if item.type.multi_instance or item.row["state"] not in _IN_FORCE:
+                continue
+            if item.record_id in renewed:
+                continue
+            if holders.setdefault((item.type.code, item.row["holder_nym"]), item) is not item:
+                raise ServiceError("licence-holder-has-one", item.type.slug)
+        for chunk in chunks(list(holders), IN_CHUNK):
+            same = (
+                select(LICENCES.c.record_id, LICENCES.c.type_code, LICENCES.c.holder_nym)
+                .where(LICENCES.c.holder_nym.in_([holder for _, holder in chunk]))
+                .where(LICENCES.c.renewed_by.is_(None), LICENCES.c.state.in_(_IN_FORCE))
+            )
+            for record_id, code, holder in connection.execute(same):
+                other = holders.get((code, holder))
+                if other is not None and record_id not in renewed:
+                    raise ServiceError("licence-holder-has-one", other.type.slug)
 
     # changing
 
@@ -344,8 +396,11 @@ class Licences:
     # looking up
 
     def held(self, record_id: str) -> Held:
-        """The licence of a record id, or `licence-unknown`."""
-        return _held(self.row(record_id))
+        """The licence of a record id; `licence-unknown`, or `record-erased`: nothing follows that."""
+        row = self.row(record_id)
+        if row.wrapped_key is None:
+            raise ServiceError("record-erased", record_id)
+        return _held(row)
 
     def row(self, record_id: str) -> Row[Any]:
         with self.city.store.read() as reader:
@@ -419,10 +474,25 @@ def check_renewable(held: Held) -> None:
         raise ServiceError("licence-ended", STATES[held.state].zh)
 
 
+def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """`items` in runs of at most `size`."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
+
+
 def insert_licences(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Raises `licence-exists` where an identifier or record id is there already."""
+    """Raises `licence-exists` where an identifier or record id is there already.
+
+    The rows go to the driver's `executemany` as they are: no column needs a conversion.
+    """
+    statement = insert(LICENCES).compile(dialect=connection.dialect)
     try:
-        connection.execute(insert(LICENCES), list(rows))
+        if statement.positional:
+            columns = statement.positiontup or ()
+            values = [tuple([row[column] for column in columns]) for row in rows]
+            connection.exec_driver_sql(str(statement), values)
+        else:
+            connection.execute(insert(LICENCES), list(rows))
     except IntegrityError as error:
         raise ServiceError("licence-exists") from error
 
@@ -474,15 +544,15 @@ def validity_days(type_: LicenceType, values: Mapping[str, Value]) -> tuple[int,
     return (start - _EPOCH).days, None if end is None else (end - _EPOCH).days
 
 
-def _mark_renewed(connection: Connection, old: Held, new_id: str) -> None:
-    marked = connection.execute(
-        update(LICENCES)
-        .where(LICENCES.c.record_id == old.record_id, LICENCES.c.head_leaf == old.head_leaf)
-        .where(LICENCES.c.renewed_by.is_(None))
-        .values(renewed_by=new_id)
-    )
-    if marked.rowcount != 1:
-        raise ServiceError("licence-changed-meanwhile", old.record_id)
+def _mark_renewed(connection: Connection, renewals: Sequence[tuple[Held, str]]) -> None:
+    """Each of the renewed must still be as it was seen, else `licence-changed-meanwhile`."""
+    if not renewals:
+        return
+    rows = [
+        {"old": held.record_id, "seen": held.head_leaf, "new": new_id} for held, new_id in renewals
+    ]
+    if connection.execute(_RENEW, rows).rowcount != len(rows):
+        raise ServiceError("licence-changed-meanwhile", renewals[0][0].record_id)
 
 
 def _held(row: Row[Any]) -> Held:

@@ -23,6 +23,7 @@ class Role(StrEnum):
     CLERK = "clerk"  # issues and suspends for its department
     SEAL_KEEPER = "seal-keeper"  # ends licences, keeps the seal
     VERIFIER = "verifier"  # asks questions about people, with a case number
+    PRIVATE_VERIFIER = "private-verifier"  # a bank, kiosk or company: asks with consent
     SUBJECT = "subject"  # a citizen or company, about itself
     CREDIT_CENTRE = "credit-centre"  # marks disputes, publishes, runs deadlines
     AUDITOR = "auditor"  # reads proofs and logs
