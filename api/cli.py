@@ -20,6 +20,7 @@ app.command("serve")(run_commands.serve)
 app.command("found")(run_commands.found_command)
 app.command("pack")(run_commands.pack)
 app.command("export")(run_commands.export_command)
+app.command("client")(run_commands.client_command)
 
 
 @app.command(

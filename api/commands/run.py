@@ -14,6 +14,7 @@ from api.city import City, found, open_city
 from api.demo import FILE, make_demo
 from api.errors import ServiceError
 from api.packs import make_pack
+from api.principals import Role, create_client
 from api.settings import Settings
 from keys.errors import KeysError
 from ledger.export import export
@@ -107,3 +108,24 @@ def _serve(city: City) -> None:
         log_level="warning",
         server_header=False,
     )
+
+
+def client_command(
+    name: Annotated[str, typer.Argument(help="调用方标识 Id of the caller")],
+    role: Annotated[list[Role], typer.Option(help="角色，可多次 A role; may be repeated")],
+    department: Annotated[str | None, typer.Option(help="所属部门 Department it acts for")] = None,
+) -> None:
+    """登记调用方并显示其 API 密钥（仅此一次） Register a caller; its API key is shown once."""
+    city = _opened()
+    key = create_client(
+        city.store,
+        client=name,
+        name=name,
+        roles=role,
+        department=department,
+        subject_nym=None,
+        random=city.random,
+        now=city.now(),
+    )
+    city.close()
+    sys.stdout.write(key + "\n")
