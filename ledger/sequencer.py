@@ -44,7 +44,9 @@ MAX_SUBMISSION = 65_536
 """Most entries of one submission."""
 
 MAX_WAITING = 262_144
-"""Most entries that may wait; beyond, submissions are refused with `ledger-busy`."""
+MAX_WAITING_BYTES = 256 << 20
+"""Most entries, and bytes of them, that may wait; beyond, `ledger-busy`. One submission always may.
+"""
 
 _ATTEMPTS = 8  # at a compare-and-swap that others win
 
@@ -80,7 +82,7 @@ class Sequencer:
         self._publisher = publisher
         self._clock = clock
         self._waiting: deque[_Submission] = deque()
-        self._entries_waiting = 0
+        self._entries_waiting = self._bytes_waiting = 0
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
@@ -102,9 +104,11 @@ class Sequencer:
         with self._wake:
             if self._closed:
                 raise LedgerError("ledger-closed")
-            if self._entries_waiting and self._entries_waiting + len(hashes) > MAX_WAITING:
+            entries = self._entries_waiting + len(hashes)
+            size = self._bytes_waiting + submission.size
+            if self._waiting and (entries > MAX_WAITING or size > MAX_WAITING_BYTES):
                 raise LedgerError("ledger-busy", f"{self._entries_waiting} entries are waiting")
-            self._entries_waiting += len(hashes)
+            self._entries_waiting, self._bytes_waiting = entries, size
             self._waiting.append(submission)
             self._wake.notify()
         return submission.future
@@ -138,6 +142,7 @@ class Sequencer:
                         break
                     self._waiting.popleft()
                     self._entries_waiting -= len(first.hashes)
+                    self._bytes_waiting -= first.size
                     if first.future.set_running_or_notify_cancel():
                         group.append(first)
         return group

@@ -136,8 +136,14 @@ def sqlite_engine(
 
     def on_connect(raw: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
         cursor = raw.cursor()
-        settings = {"cache_size": f"-{_CACHE_KIB}", "wal_autocheckpoint": str(_CHECKPOINT_PAGES)}
-        for name, value in {**settings, "foreign_keys": "ON", **pragmas}.items():
+        settings = {
+            "cache_size": f"-{_CACHE_KIB}",
+            "wal_autocheckpoint": str(_CHECKPOINT_PAGES),
+            "foreign_keys": "ON",
+            "fullfsync": "ON",  # macOS answers fsync before the disk does
+            "checkpoint_fullfsync": "ON",
+        }
+        for name, value in {**settings, **pragmas}.items():
             cursor.execute(f"PRAGMA {name}={value}")
             cursor.fetchall()
         cursor.close()

@@ -298,6 +298,17 @@ def test_two_ledgers_on_one_store(store: Store) -> None:
         assert check_log(one)[0].size == 40
 
 
+def test_what_the_store_cannot_hold_falls_alone(ledger: Ledger) -> None:
+    with held(ledger):
+        good = ledger.submit(drafts(0, 1))
+        bad = ledger.submit([Draft(b"x", 1, "\ud800")])  # a lone surrogate is no text
+        better = ledger.submit(drafts(1, 1))
+    with refused("ledger-store-failed", "ledger-write-failed"):
+        bad.result()
+    assert [f.result().appended[0].index for f in (good, better)] == [0, 1]
+    assert check_log(ledger)[0].size == 2
+
+
 @pytest.mark.parametrize("length", [0, 65_536])
 def test_the_size_of_an_entry_is_bounded(ledger: Ledger, length: int) -> None:
     with refused("ledger-entry-size"):
@@ -319,8 +330,11 @@ def test_the_size_of_a_submission_is_bounded(
     assert ledger.append(drafts(0, 10)).size == 10
 
 
-def test_what_may_wait_is_bounded(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequencer, "MAX_WAITING", 5)
+@pytest.mark.parametrize("bound", ["MAX_WAITING", "MAX_WAITING_BYTES"])
+def test_what_may_wait_is_bounded(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(sequencer, bound, 5)
     with held(ledger):
         large = ledger.submit(drafts(0, 7))  # nothing waits, so it may
         with refused("ledger-busy"):
