@@ -19,21 +19,17 @@ ERASURE = 64
 
 @dataclass(frozen=True)
 class Kind:
-    """One act: its number, its names, the labels its payload must and may carry besides 1."""
+    """One act: its number, its names, the labels its payload must and may carry."""
 
     number: int
     name: str
     zh: str
     required: frozenset[int]
-    optional: frozenset[int]
-
-    @property
-    def allowed(self) -> frozenset[int]:
-        return self.required | self.optional | {KIND}
+    allowed: frozenset[int]
 
 
 def _kind(number: int, name: str, zh: str, required: set[int], optional: set[int]) -> Kind:
-    return Kind(number, name, zh, frozenset(required), frozenset(optional))
+    return Kind(number, name, zh, frozenset(required), frozenset(required | optional | {KIND}))
 
 
 _FOLLOWING = {TYPE, PREDECESSOR, RULE_SET}

@@ -202,12 +202,12 @@ def _is_status(value: Any) -> bool:
 
 
 def _is_digests(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and 0 < len(value) <= MAX_DIGESTS
-        and all(_is_hash(digest) for digest in value)
-        and len(set(value)) == len(value)
-    )
+    if type(value) is not list or not 0 < len(value) <= MAX_DIGESTS:
+        return False
+    for digest in value:
+        if type(digest) is not bytes or len(digest) != HASH_SIZE:
+            return False
+    return len(set(value)) == len(value)
 
 
 def _is_facts(value: Any) -> bool:
