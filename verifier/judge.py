@@ -193,6 +193,8 @@ class _Judgement:
             for disclosure in disclosures
             for name, value in disclosure.fields.items()
         ]
+        place = {name: number for number, name in enumerate(labels)}
+        fields.sort(key=lambda shown: place.get(shown.code, len(place)))
         return Subject(
             code,
             code if names is None else names.zh,

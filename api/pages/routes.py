@@ -55,7 +55,8 @@ def pages_router() -> APIRouter:
             if error.code == NO_CODE and given.part == "frame":
                 return Response(status_code=204, headers=PAGE_HEADERS)
             values["problem"] = error
-            status = _STATUS.get(error.code, 422)
+            known = error.status if isinstance(error, ServiceError) else 422
+            status = _STATUS.get(error.code, known)
         return _page(view.render(template, **values), status)
 
     @router.get("/samples/{slug}.png")

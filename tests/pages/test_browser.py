@@ -360,3 +360,10 @@ def test_the_policy_of_the_page_is_enforced(desk: Tab) -> None:
     assert page.title().startswith("核验证照")
     assert [one for one in desk.complaints if "Content Security Policy" in one] != []
     desk.complaints.clear()
+
+
+def test_without_a_browser_the_skip_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.pages.browser.shutil.which", lambda name: None)
+    monkeypatch.setattr("tests.pages.browser._MAC", ())
+    with pytest.raises(pytest.skip.Exception, match=r"apt-get install chromium fonts-noto-cjk"):
+        chromium()

@@ -217,6 +217,12 @@ def test_licence_ledger_and_age_are_shown(client: TestClient, site: Site) -> Non
     assert "另有 1 组内容未在此码中出示" in html
 
 
+def test_fields_stand_in_the_order_of_their_type(client: TestClient, site: Site) -> None:
+    html = client.get("/check?sample=valid").text
+    places = [html.index(f'<th scope="row">{zh} ') for zh in ("名称", "法定代表人", "类型", "住所")]
+    assert places == sorted(places)
+
+
 def test_no_proof_no_link(client: TestClient, site: Site) -> None:
     html = client.post("/check", data={"text": site.valid.qr()}).text
     assert verdict_of(html)[0] == "green"
