@@ -17,6 +17,7 @@ from api.context import Services
 from api.demo import read_demo
 from api.licences import Licences
 from api.limits import BodyLimit
+from api.packs import PackCache
 from api.pages import pages_router
 from api.pages.start import StartData
 from api.problems import install
@@ -40,7 +41,7 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 
 def create_app(city: City) -> FastAPI:
     """The service over an open city, which is closed with the app."""
-    services = Services(city, Licences(city))
+    services = Services(city, Licences(city), PackCache(city))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

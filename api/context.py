@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.city import City
 from api.errors import ServiceError
 from api.licences import Licences
+from api.packs import PackCache
 from api.principals import Principal, authenticate
 
 
@@ -17,28 +19,36 @@ class Services:
 
     city: City
     licences: Licences
+    packs: PackCache
 
 
-def services(request: Request) -> Services:
+_BEARER = HTTPBearer(
+    auto_error=False, scheme_name="apiKey", description="API 密钥 An API key of this city, `zl_…`"
+)
+
+
+async def services(request: Request) -> Services:
     """The services the app was made with."""
     found: Services = request.app.state.services
     return found
 
 
+Use = Annotated[Services, Depends(services)]
+
+
 def principal(
     request: Request,
-    authorization: Annotated[
-        str | None, Header(description="`Bearer zl_…`, an API key of this city")
-    ] = None,
+    use: Use,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> Principal:
     """The caller, or `credentials-missing` / `credentials-invalid`."""
-    scheme, _, api_key = (authorization or "").partition(" ")
-    if scheme.lower() != "bearer" or not api_key:
+    if bearer is None:
         raise ServiceError("credentials-missing")
-    return authenticate(services(request).city.store, api_key.strip())
+    caller = authenticate(use.city.store, bearer.credentials.strip())
+    request.state.client = caller.client  # for the request log
+    return caller
 
 
-Use = Annotated[Services, Depends(services)]
 Caller = Annotated[Principal, Depends(principal)]
 IdempotencyKey = Annotated[
     str | None,

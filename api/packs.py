@@ -1,6 +1,8 @@
 """Making trust packs and the signed status lists inside them."""
 
+import threading
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import select
 
@@ -11,6 +13,9 @@ from verifier.checkpoint import open_checkpoint
 from verifier.pack import Enrolment, PackContent, sign_pack
 from verifier.status import MAX_ENTRIES, pack_states, sign_status_token
 from verifier.tiles import TileTree
+
+_FRESH: Final = 60
+"""Seconds for which an unchanged city's pack is handed out again."""
 
 
 def make_pack(city: City) -> bytes:
@@ -38,6 +43,23 @@ def make_pack(city: City) -> bytes:
         types=city.type_names.values(),
     )
     return sign_pack(content, city.signer(OPERATOR))
+
+
+class PackCache:
+    """The pack of the present tree, made at most once a minute while nothing changes."""
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+        self._lock = threading.Lock()
+        self._made: tuple[tuple[int, int], bytes] | None = None
+
+    def get(self) -> bytes:
+        """A pack that knows every act published so far, and is at most a minute old."""
+        key = (self._city.ledger.size, self._city.now() // _FRESH)
+        with self._lock:
+            if self._made is None or self._made[0] != key:
+                self._made = (key, make_pack(self._city))
+            return self._made[1]
 
 
 @dataclass(frozen=True, slots=True)

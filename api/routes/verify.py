@@ -8,9 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from api.checking import verify
-from api.context import Services, Use, services
+from api.context import Use, services
 from api.errors import ServiceError
-from api.packs import make_pack
 from verifier.image import read_code
 
 router = APIRouter(prefix="/v1", tags=["核验 verification"])
@@ -89,15 +88,10 @@ async def _payload(request: Request) -> str | bytes:
 def pack(use: Use) -> Response:
     """Everything a counter needs to check codes without a network. Holds nothing personal."""
     return Response(
-        cached_pack(use),
+        use.packs.get(),
         media_type="application/cose; cose-type=cose-sign1",
         headers={
             "Content-Disposition": f'attachment; filename="{use.city.origin}.zlpack"',
             "Cache-Control": "public, max-age=60",
         },
     )
-
-
-def cached_pack(use: Services) -> bytes:
-    """A fresh pack. (One a request: making it takes milliseconds for a city of this size.)"""
-    return make_pack(use.city)
