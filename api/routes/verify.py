@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from api.checking import verify
-from api.context import Use, services
+from api.context import Use
 from api.errors import ServiceError
 from verifier.image import read_code
 
@@ -43,6 +43,7 @@ _BODY = {
             },
             "image/png": {"schema": {"type": "string", "format": "binary"}},
             "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
+            "image/webp": {"schema": {"type": "string", "format": "binary"}},
             "application/cbor": {"schema": {"type": "string", "format": "binary"}},
         },
     }
@@ -50,14 +51,14 @@ _BODY = {
 
 
 @router.post("/verify", summary="核验二维码、图片或文书 Check a code", openapi_extra=_BODY)
-async def verify_code(request: Request) -> dict[str, Any]:
+async def verify_code(request: Request, use: Use) -> dict[str, Any]:
     """QR text as JSON, an image (raw or multipart), or a statement's bytes.
 
     Answers 200 with a verdict for anything that could be read, red ones included; the numbered
     checks say what was found. What is not an image with a code is a problem document.
     """
     payload = await _payload(request)
-    verdict = await run_in_threadpool(verify, services(request).city, payload)
+    verdict = await run_in_threadpool(verify, use.city, payload)
     return dict(verdict.to_json())
 
 
