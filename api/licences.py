@@ -81,6 +81,19 @@ class Prepared:
     row: dict[str, Any]
     renews: Held | None
 
+    def held(self) -> Held:
+        """The licence as its row will hold it."""
+        row = self.row
+        return Held(
+            self.record_id,
+            self.type.issuer,
+            self.type.code,
+            row["version"],
+            row["state"],
+            row["head_leaf"],
+            row["renewed_by"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Issued:
@@ -396,7 +409,7 @@ class Licences:
     # looking up
 
     def held(self, record_id: str) -> Held:
-        """The licence of a record id; `licence-unknown`, or `record-erased`: nothing follows that."""
+        """The licence of a record id; `licence-unknown`, or `record-erased`: it has ended."""
         row = self.row(record_id)
         if row.wrapped_key is None:
             raise ServiceError("record-erased", record_id)
