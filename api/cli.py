@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from api.commands import importing
 from api.commands import run as run_commands
 from keys.errors import ZhenglianError
 from verifier import cli as verifier_cli
@@ -20,6 +21,7 @@ app.command("serve")(run_commands.serve)
 app.command("found")(run_commands.found_command)
 app.command("pack")(run_commands.pack)
 app.command("export")(run_commands.export_command)
+app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
 
 

@@ -192,6 +192,48 @@ class IdempotencyRow(_Base, table=True):
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
+
+class ImportJobRow(_Base, table=True):
+    """One import of one file: how far it came, in the same transactions as its licences.
+
+    `position` counts rows taken, in the order of `api.imports.plan`. `counts` is what the report
+    counts (JSON); `state` is running, stopped, done or failed, and with `failed` the refusal's
+    code stands in `fault`.
+    """
+
+    __tablename__ = "import_jobs"
+    __table_args__ = (Index("import_jobs_file", "file_hash", "type_code", "map_hash"),)
+    id: str = Field(primary_key=True)
+    client: str
+    department: str
+    type_code: str
+    file_name: str
+    file_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    map_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    map_text: str = Field(sa_column=Column(Text, nullable=False))
+    dry_run: bool = False
+    state: str
+    fault: str | None = None
+    position: int = Field(sa_column=Column(BigInteger, nullable=False))
+    total: int = Field(sa_column=Column(BigInteger, nullable=False))
+    counts: dict[str, int] = Field(sa_column=Column(JSON, nullable=False))
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    updated_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    work_ms: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ImportErrorRow(_Base, table=True):
+    """Why a row of a file was not imported. Never the value itself. `line` counts from 1."""
+
+    __tablename__ = "import_errors"
+    __table_args__ = (Index("import_errors_job", "job", "line"),)
+    id: int | None = Field(default=None, sa_column=Column(_BIG, primary_key=True))
+    job: str
+    line: int = Field(sa_column=Column(BigInteger, nullable=False))
+    field: str
+    code: str
+    detail: str
+
 CLIENTS = METADATA.tables["clients"]
 ENROLMENTS = METADATA.tables["enrolments"]
 LICENCES = METADATA.tables["licences"]
@@ -201,3 +243,5 @@ CONSENTS = METADATA.tables["consents"]
 QUESTIONS = METADATA.tables["questions"]
 STATUS_COUNTERS = METADATA.tables["status_counters"]
 IDEMPOTENCY = METADATA.tables["idempotency"]
+IMPORT_JOBS = METADATA.tables["import_jobs"]
+IMPORT_ERRORS = METADATA.tables["import_errors"]

@@ -1,0 +1,131 @@
+"""What a mapped row does to the ledger, given what there is of its number.
+
+nothing of its number                     issued, first version
+the same first day and content            a duplicate; or, where the row tells an end that the
+                                          ledger does not know yet, that end alone
+the same first day, other content         refused
+a later first day, the term before in     issued as a renewal linked to it, version + 1
+  force or lapsed by time
+a later first day, the term before ended  issued anew with the next version and no link: what
+                                          has ended cannot be renewed (行政许可法第五十、七十条)
+an earlier first day                      refused
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from api.errors import ServiceError
+from api.imports.mapping import Mapped
+from api.licences import IN_CHUNK, Held, Licences, Read, chunks
+from api.rules.catalogue import LicenceType, Value
+from api.tables import LICENCES
+from verifier.disclosure import parse_disclosure
+from verifier.states import STATES, may_follow
+
+Fingerprint = int
+"""Of the canonical values of a licence, within one process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One licence of a number, in the ledger or in a batch on its way there.
+
+    `content` is `None` for one in the database, whose content is opened only when asked for.
+    """
+
+    held: Held
+    valid_from: int
+    holder: bytes
+    content: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Issue the row's licence, perhaps as a renewal of `renews`."""
+
+    renews: Held | None
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Change the state of a licence that is there."""
+
+    term: Term
+
+
+def fingerprint(values: Mapping[str, Value]) -> Fingerprint:
+    return hash(str(sorted(values.items())))
+
+
+def known_terms(
+    connection: Connection, type_: LicenceType, numbers: Sequence[bytes]
+) -> Iterator[tuple[bytes, Term]]:
+    """(number nym, term) of every licence of these numbers that the database holds."""
+    c = LICENCES.c
+    for chunk in chunks(numbers, IN_CHUNK):
+        query = (
+            select(
+                c.number_nym,
+                c.record_id,
+                c.version,
+                c.state,
+                c.head_leaf,
+                c.renewed_by,
+                c.valid_from,
+                c.holder_nym,
+            )
+            .where(c.number_nym.in_(chunk))
+            .order_by(c.version)
+        )
+        for nym, record_id, version, state, head, renewed_by, start, holder in connection.execute(
+            query
+        ):
+            held = Held(record_id, type_.issuer, type_.code, version, state, head, renewed_by)
+            yield nym, Term(held, start, holder, None)
+
+
+def decide(
+    licences: Licences, type_: LicenceType, row: Mapped, read: Read, terms: Sequence[Term]
+) -> Issue | Change:
+    """Raises: import-row-duplicate, import-row-conflict, import-state-differs,
+    import-term-earlier, import-not-renewal, import-holder-changed, licence-renewed."""
+    if not terms:
+        return Issue(None, 1)
+    same = next((term for term in terms if term.valid_from == read.valid_from), None)
+    if same is not None:
+        return _again(licences, row, read, same)
+    latest = max(terms, key=lambda term: term.valid_from)
+    if read.valid_from < latest.valid_from:
+        raise ServiceError("import-term-earlier")
+    if not row.renews:
+        raise ServiceError("import-not-renewal")
+    code = read.values.get(type_.holder_code_field)
+    if code is not None and latest.holder != licences.city.vault.pseudonym("subject", str(code)):
+        raise ServiceError("import-holder-changed")
+    version = max(term.held.version for term in terms) + 1
+    if STATES[latest.held.state].final:
+        return Issue(None, version)
+    if latest.held.renewed_by is not None:
+        raise ServiceError("licence-renewed")
+    return Issue(latest.held, version)
+
+
+def _again(licences: Licences, row: Mapped, read: Read, term: Term) -> Change:
+    content = term.content
+    if content is None:
+        _, disclosures = licences.content(licences.row(term.held.record_id))
+        values: dict[str, Value] = {}
+        for raw in disclosures:
+            values.update(parse_disclosure(raw).fields)
+        content = fingerprint(values)
+    if content != fingerprint(read.values):
+        raise ServiceError("import-row-conflict")
+    before = term.held.state
+    if row.state == before:
+        raise ServiceError("import-row-duplicate")
+    if STATES[row.state].final and may_follow(before, row.state, row.reason):
+        return Change(term)
+    raise ServiceError("import-state-differs", STATES[before].zh)
