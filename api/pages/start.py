@@ -26,11 +26,11 @@ class Sample(NamedTuple):
 
 
 class DepartmentCount(NamedTuple):
-    """How many entries of the ledger a department signed."""
+    """How many licences a department has issued."""
 
     zh: str
     en: str
-    entries: int
+    licences: int
 
 
 def no_counts() -> Sequence[DepartmentCount]:

@@ -52,8 +52,11 @@ def verdict_values(verdict: Verdict, proof_path: str | None) -> Mapping[str, Any
 
 
 def moment(seconds: int) -> str:
-    """`2027-01-15 16:00` in China Standard Time."""
-    return datetime.fromtimestamp(seconds, UTC).astimezone(_BEIJING).strftime("%Y-%m-%d %H:%M")
+    """`2027-01-15 16:00` in China Standard Time; a time past the year 9999 is no date."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).astimezone(_BEIJING).strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError):
+        return "—"
 
 
 def thousands(count: int) -> str:

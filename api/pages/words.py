@@ -35,6 +35,10 @@ _AMBER: Final = (
     "真实性已确认，但不足以证明现在有效：请联网核验或联系签发机关后再办理。",
     "It is genuine, but that does not show it is in force: check online or ask the issuer first.",
 )
+_ANONYMOUS: Final = (
+    "码中没有可供核对的内容：请持证人出示载有名称或姓名的二维码。",
+    "Nothing in it can be compared: ask the holder for a code that shows a name.",
+)
 _FORGED: Final = (
     "请勿据此办理。请持证人向签发机关重新获取二维码；疑似伪造的，按规定报告。",
     "Do not rely on it. Ask the holder for a fresh code; report a suspected forgery.",
@@ -64,18 +68,21 @@ def advice(verdict: Verdict) -> tuple[str, str]:
     if verdict.colour is Colour.GREEN:
         return _GREEN
     if verdict.colour is Colour.AMBER:
-        return _AMBER
+        return _ANONYMOUS if verdict.code == "no-disclosure" else _AMBER
     failed = [check.number for check in verdict.checks if check.outcome is Outcome.FAILED]
     return _AFTER_FAILURE.get(failed[-1], _FORGED) if failed else _FORGED
 
 
-_UNITS: Final = ((86_400, "天", "day"), (3600, "小时", "hour"), (60, "分钟", "minute"))
+_UNITS: Final = ((86_400, "天", "d"), (3600, "小时", "h"), (60, "分钟", "min"))
 
 
 def age(seconds: int) -> tuple[str, str]:
-    """How long ago, in the largest unit that fits; under a minute, or ahead, is just now."""
+    """How long ago, in the two largest units; under a minute, or ahead of us, is just now."""
+    parts = []
     for size, zh, en in _UNITS:
-        count = seconds // size
-        if count > 0:
-            return f"{count} {zh}前", f"{count} {en}{'' if count == 1 else 's'} ago"
-    return "刚刚", "just now"
+        count, seconds = divmod(max(0, seconds), size)
+        if count:
+            parts.append((f"{count} {zh}", f"{count} {en}"))
+    if not parts:
+        return "刚刚", "just now"
+    return " ".join(zh for zh, _ in parts[:2]) + "前", " ".join(en for _, en in parts[:2]) + " ago"

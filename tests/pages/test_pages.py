@@ -213,7 +213,7 @@ def test_licence_ledger_and_age_are_shown(client: TestClient, site: Site) -> Non
     assert "audit、archive、court" in html
     assert f'href="/proof/{verdict.record.index}"' in html
     assert "截至 <time>2027-01-15 15:00</time>（1 小时前）" in html
-    assert "as of 2027-01-15 15:00, 1 hour ago" in html
+    assert "as of 2027-01-15 15:00, 1 h ago" in html
     assert "另有 1 组内容未在此码中出示" in html
 
 
@@ -245,7 +245,8 @@ def test_signed_text_cannot_become_markup(client: TestClient, site: Site) -> Non
 
 def test_statement_file_is_judged(client: TestClient, site: Site) -> None:
     html = client.post("/check", files={"image": ("s.cbor", site.valid.statement)}).text
-    assert verdict_of(html) == ("green", "valid")
+    assert verdict_of(html) == ("amber", "no-disclosure")
+    assert "请持证人出示载有名称或姓名的二维码" in html
 
 
 def test_text_file_is_judged(client: TestClient, site: Site) -> None:
@@ -363,10 +364,12 @@ def test_a_frame_without_a_code_is_no_content(client: TestClient, site: Site) ->
     [
         (-5, ("刚刚", "just now")),
         (59, ("刚刚", "just now")),
-        (60, ("1 分钟前", "1 minute ago")),
-        (7199, ("1 小时前", "1 hour ago")),
-        (7200, ("2 小时前", "2 hours ago")),
-        (3 * 86_400, ("3 天前", "3 days ago")),
+        (60, ("1 分钟前", "1 min ago")),
+        (7199, ("1 小时 59 分钟前", "1 h 59 min ago")),
+        (7200, ("2 小时前", "2 h ago")),
+        (9000, ("2 小时 30 分钟前", "2 h 30 min ago")),
+        (3 * 86_400 + 59, ("3 天前", "3 d ago")),
+        (3 * 86_400 + 3660, ("3 天 1 小时前", "3 d 1 h ago")),
     ],
 )
 def test_age(seconds: int, expected: tuple[str, str]) -> None:
@@ -375,6 +378,17 @@ def test_age(seconds: int, expected: tuple[str, str]) -> None:
 
 def test_times_are_those_of_china() -> None:
     assert moment(NOW) == "2027-01-15 16:00"
+
+
+@pytest.mark.parametrize("seconds", [253_402_300_799, (1 << 40) - 1])
+def test_a_time_beyond_the_calendar_is_no_date(seconds: int) -> None:
+    assert moment(seconds) == "—"
+
+
+def test_a_licence_signed_in_the_far_future_is_shown_red(client: TestClient, site: Site) -> None:
+    licence = site.city.issue(issued_at=(1 << 40) - 1)
+    html = client.post("/check", data={"text": licence.qr()}).text
+    assert verdict_of(html) == ("red", "issued-in-future")
 
 
 @pytest.mark.parametrize(
