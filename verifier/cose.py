@@ -80,6 +80,18 @@ def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:
     return Sign1(protected, header, payload, signature)
 
 
+def typ_of(data: bytes) -> str | None:
+    """What a COSE_Sign1 claims to be, or None if it is none; nothing else of it is looked at."""
+    if data[:1] != _TAG_18:
+        return None
+    try:
+        parts = cbor_decode(data[1:], max_bytes=len(data))
+        typ = cbor_decode(parts[0], max_bytes=_MAX_HEADER)[TYP]
+    except (Refused, LookupError, TypeError):
+        return None
+    return typ if type(typ) is str else None
+
+
 def sign_sign1(claims: dict[int, Any] | None, payload: bytes, *, typ: str, signer: Signer) -> bytes:
     """Signs and encodes. `claims` are CWT claims for the protected header, if any."""
     header: dict[int, Any] = {ALG: signer.suite.cose_alg, KID: signer.kid, TYP: typ}

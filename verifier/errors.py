@@ -112,6 +112,10 @@ class Refused(ZhenglianError):
             "the trust pack is not signed by its ledger's operator",
         ),
         "pack-other-ledger": ("离线核验包属于其他账本", "the trust pack is another ledger's"),
+        "trust-missing": (
+            "请用 --trust 指定离线核验包",
+            "name a trust pack with --trust",
+        ),
         "receipt-malformed": ("核验回执格式不符", "the receipt is malformed"),
         "receipt-wrong-signer": ("核验回执签名无效", "the receipt is not the operator's"),
         "receipt-expired": ("核验回执已过期", "the receipt has expired"),

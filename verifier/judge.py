@@ -15,7 +15,8 @@ What must be true, in order; a failure ends the judgement, the rest is then "not
     11  freshness   that status and the trust itself are recent enough
 
 Checks 8 and 9 need a proof, in the payload or beside it. Green needs 1–7, 10 and 11 passed and
-8, 9 not failed. A good signature with unknown or stale status is amber: never green.
+8, 9 not failed. A good signature with unknown or stale status is amber: never green. So is a
+licence that shows nothing: its statement is public in the ledger, and says nobody's name.
 """
 
 import contextlib
@@ -105,6 +106,8 @@ class _Judgement:
             raise self._fail(LEDGER, "not-in-ledger")
         self._ledger(statement, presented.proof or proof)
         self._status(statement)
+        if not presented.disclosures:
+            self._amber("no-disclosure")
 
     def verdict(self) -> Verdict:
         checks = [

@@ -4,14 +4,14 @@ A COSE_Sign1 of type `zl-p` by the ledger operator's key over the CBOR map
 
     {1: version 1, 2: made-at, 3: use-until, 4: max status age in seconds, 5: policy text or "",
      6: checkpoint (signed note), 7: [[index, statement, [hash, …]], …], 8: [status token, …],
-     9: {type code: [zh, en, {field: [zh, en]}]}}
+     9: {type code: [zh, en, [[field, zh, en], …]]}}
 
 Nothing in it is taken on the operator's word alone: 7 holds the statements that enrolled the
 departments and their keys, genesis first, each with its inclusion proof in the tree of 6; the
 status tokens of 8 carry the departments' own signatures.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,7 +73,7 @@ def sign_pack(content: PackContent, signer: Signer) -> bytes:
             name.code: [
                 name.zh,
                 name.en,
-                {field: list(pair) for field, pair in name.fields.items()},
+                [[field, *pair] for field, pair in name.fields.items()],
             ]
             for name in content.types
         },
@@ -189,14 +189,15 @@ def _type_names(types: Any) -> list[TypeName]:
         raise Refused("pack-malformed", "types")
     names = []
     for code, entry in types.items():
-        if not isinstance(entry, list) or len(entry) != 3 or not isinstance(entry[2], Mapping):
+        if type(code) is not str or not isinstance(entry, list) or len(entry) != 3:
             raise Refused("pack-malformed", "type")
         zh, en, fields = entry
-        pairs = list(fields.values())
-        if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            raise Refused("pack-malformed", "type fields")
-        texts = [code, zh, en, *fields, *(text for pair in pairs for text in pair)]
-        if not all(type(text) is str for text in texts):
+        if type(zh) is not str or type(en) is not str or not isinstance(fields, list):
             raise Refused("pack-malformed", "type names")
-        names.append(TypeName(code, zh, en, {f: (p[0], p[1]) for f, p in fields.items()}))
+        for field in fields:
+            if not isinstance(field, list) or list(map(type, field)) != [str, str, str]:
+                raise Refused("pack-malformed", "type fields")
+        if len({name for name, _, _ in fields}) != len(fields):
+            raise Refused("pack-malformed", "a field twice")
+        names.append(TypeName(code, zh, en, {name: (one, two) for name, one, two in fields}))
     return names

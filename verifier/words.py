@@ -61,7 +61,10 @@ _VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
     "not-reached": ("前面的核验未通过，未继续", "an earlier check failed"),
     "no-status": ("此类文书没有状态", "this kind of statement has no status"),
     "no-validity": ("此类文书没有有效期", "this kind of statement has no validity"),
-    "no-disclosure": ("未出示内容", "nothing was disclosed"),
+    "no-disclosure": (
+        "签名真实，但未出示内容，无法确认证照属于谁",
+        "Genuine, but nothing was shown that says whose it is",
+    ),
 }
 _STATUS: Final[Mapping[str, tuple[str, str]]] = {
     f"status-{state.name}": (
