@@ -22,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from ledger import sequencer
 from ledger.ledger import Ledger
 from ledger.model import Appended, Draft, Head
-from ledger.stores.base import Store, Writer
+from ledger.stores.base import Effects, Store, Writer
 from tests.ledger.helpers import (
     NOW,
     ORIGIN,
@@ -53,7 +53,7 @@ NOTES = Table(
 )
 
 
-def record(name: str, seen: list[Sequence[Appended]] | None = None):  # type: ignore[no-untyped-def]
+def record(name: str, seen: list[Sequence[Appended]] | None = None) -> Effects[str]:
     """Effects that write one domain row for the first entry, and return its name."""
 
     def effects(connection: Connection, appended: Sequence[Appended]) -> str:
