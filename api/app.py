@@ -17,10 +17,11 @@ from api.context import Services
 from api.demo import read_demo
 from api.licences import Licences
 from api.limits import BodyLimit
+from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
 from api.pages.start import StartData
-from api.problems import install
+from api.problems import PROBLEM_SCHEMA, documented, install
 from api.routes import directory, health, licences, log
 from api.routes import verify as verify_routes
 from api.start import make_start_data
@@ -39,6 +40,17 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 """
 
 
+class _Documented(FastAPI):
+    """FastAPI whose OpenAPI document knows the one shape of refusals."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas["Problem"] = dict(PROBLEM_SCHEMA)
+        return super().openapi()
+
+
 def create_app(city: City) -> FastAPI:
     """The service over an open city, which is closed with the app."""
     services = Services(city, Licences(city), PackCache(city))
@@ -54,6 +66,9 @@ def create_app(city: City) -> FastAPI:
         most=city.settings.max_body_mib << 20,
         exempt=lambda path: path.startswith("/v1/imports"),
     )
+    metrics = Metrics(city)
+    app.add_middleware(Observed, metrics=metrics)  # the outermost: sees every answer
+    app.state.metrics = metrics
     app.state.services = services
     app.state.verify = lambda payload: verify(city, payload)
     demo = read_demo(city.settings.data) if city.settings.demo else None
@@ -69,13 +84,14 @@ def _start(services: Services, demo: Any) -> StartData:
 
 def _bare(lifespan: Callable[..., Any] | None = None) -> FastAPI:
     """Routes and handlers without a city."""
-    app = FastAPI(
+    app = _Documented(
         title="证链 Zhenglian",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
         default_response_class=JSONResponse,
         redoc_url=None,
+        responses=documented(),
     )
     install(app)
     for module in (licences, verify_routes, log, directory, health):

@@ -68,6 +68,7 @@ class City:
     random: Callable[[int], bytes] = secrets.token_bytes
     signers: dict[str, Signer] = field(default_factory=dict)
     enrolled: Mapping[int, bytes] = field(default_factory=dict)
+    opened_file: tuple[int, int] | None = None  # device and inode of `database_file`
     _authorities: Authorities = field(default_factory=Authorities, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
@@ -89,6 +90,12 @@ class City:
         if count != len(enrolled) or newest != max(enrolled, default=None):
             self._reload()
         return self._authorities
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an embedded database."""
+        path = getattr(self.store, "path", None)
+        return path if isinstance(path, Path) else None
 
     def now(self) -> int:
         return int(self.clock())
@@ -339,6 +346,9 @@ def open_city(
         clock=clock,
         random=random,
     )
+    if city.database_file is not None:
+        there = city.database_file.stat()
+        city.opened_file = (there.st_dev, there.st_ino)
     city._reload()
     enrolled = city.authorities.keys
     for entry in custody.list():

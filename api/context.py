@@ -52,5 +52,9 @@ def principal(
 Caller = Annotated[Principal, Depends(principal)]
 IdempotencyKey = Annotated[
     str | None,
-    Header(description="Same key, same request: the same answer, and one effect"),
+    Header(
+        alias="Idempotency-Key",
+        description="1–128 visible ASCII characters. Same key, same request: the same answer, "
+        "and one effect",
+    ),
 ]

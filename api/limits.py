@@ -1,12 +1,11 @@
 """Bounds on requests, as plain ASGI: a body is refused before it is read whole."""
 
-import json
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ServiceError
-from api.problems import MEDIA_TYPE, problem
+from api.problems import MEDIA_TYPE, problem, problem_bytes
 
 
 class _TooLarge(Exception):
@@ -56,7 +55,7 @@ class BodyLimit:
 
     async def _refuse(self, path: str, send: Send) -> None:
         refusal = ServiceError("request-too-large", f"at most {self.most} bytes")
-        body = json.dumps(problem(refusal, path), ensure_ascii=False).encode()
+        body = problem_bytes(problem(refusal, path))
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),
             (b"content-length", str(len(body)).encode()),

@@ -1,16 +1,18 @@
 """RFC 9457 problem documents: the one table from refusals to HTTP, and the handlers that use it.
 
-{"type": "…/docs/errors.md#code", "title": zh, "title_en": en, "status": 409,
+{"type": "urn:zhenglian:error:code", "title": zh, "title_en": en, "status": 409,
  "code": "licence-exists", "detail": …, "instance": "/v1/licences", …extra}
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from api.errors import ServiceError
@@ -30,6 +32,13 @@ _LEDGER_STATUS: Mapping[str, int] = {
     "ledger-entry-size": 422,
     "ledger-batch-too-large": 413,
 }
+_REFUSED_STATUS: Mapping[str, int] = {
+    "too-large": 413,
+    "tile-path-malformed": 404,
+    "enrolment-repeated": 409,
+    "enrolment-unknown-department": 404,
+    "image-support-missing": 503,
+}
 _HTTP_CODES: Mapping[int, str] = {
     404: "route-unknown",
     405: "method-not-allowed",
@@ -38,15 +47,60 @@ _HTTP_CODES: Mapping[int, str] = {
 }
 
 
+def documented(statuses: str = "4XX") -> dict[int | str, dict[str, Any]]:
+    """How refusals read in OpenAPI, for `responses=`."""
+    reference = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {
+        statuses: {
+            "description": "拒绝：RFC 9457 问题文档 Refused: a problem document",
+            "content": {MEDIA_TYPE: reference},
+        }
+    }
+
+
+PROBLEM_SCHEMA: Mapping[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `code` is stable and listed in docs/errors.md.",
+    "type": "object",
+    "required": ["type", "title", "title_en", "status", "code", "detail", "instance"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:zhenglian:error:licence-exists"]},
+        "title": {"type": "string", "description": "说明 What is wrong, in Chinese"},
+        "title_en": {"type": "string", "description": "The same in English"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {"type": "string", "examples": ["licence-exists"]},
+        "detail": {"type": "string", "description": "Which one; may be empty"},
+        "instance": {"type": "string", "description": "Path of the request"},
+        "errors": {
+            "type": "array",
+            "description": "Every fault, where there may be several",
+            "items": {
+                "type": "object",
+                "required": ["field", "code"],
+                "properties": {
+                    "row": {"type": "integer", "description": "Position in a batch, from 0"},
+                    "field": {"type": "string"},
+                    "code": {"type": "string"},
+                    "zh": {"type": "string"},
+                    "en": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
 def status_of(error: ZhenglianError) -> int:
     """The HTTP status of any refusal of ours."""
     if isinstance(error, ServiceError):
         return error.status
     if isinstance(error, Refused):
-        return 413 if error.code == "too-large" else 422
+        return _REFUSED_STATUS.get(error.code, 422)
     if isinstance(error, LedgerError):
         return _LEDGER_STATUS.get(error.code, 500)
-    return 422 if isinstance(error, KeysError) else 500
+    if isinstance(error, KeysError):
+        return 409 if error.code == "key-exists" else 422
+    return 500
 
 
 def problem(error: ZhenglianError, instance: str, *, status: int | None = None) -> dict[str, Any]:
@@ -64,15 +118,27 @@ def problem(error: ZhenglianError, instance: str, *, status: int | None = None) 
     }
 
 
-def _answer(request: Request, error: ZhenglianError, status: int | None = None) -> JSONResponse:
+def problem_bytes(document: Mapping[str, Any]) -> bytes:
+    """A problem document as JSON. Lone surrogates of a caller come back as question marks."""
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _answer(
+    request: Request,
+    error: ZhenglianError,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     body = problem(error, request.url.path, status=status)
-    headers = {"WWW-Authenticate": "Bearer"} if body["status"] == 401 else None
+    own = {"WWW-Authenticate": "Bearer"} if body["status"] == 401 else {}
     if body["status"] == 503:
-        headers = {"Retry-After": "1"}
-    return JSONResponse(body, body["status"], headers, MEDIA_TYPE)
+        own = {"Retry-After": "1"}
+    return Response(
+        problem_bytes(body), body["status"], {**(headers or {}), **own}, media_type=MEDIA_TYPE
+    )
 
 
-async def on_refusal(request: Request, error: Exception) -> JSONResponse:
+async def on_refusal(request: Request, error: Exception) -> Response:
     """Every `ZhenglianError` that reaches the edge."""
     if not isinstance(error, ZhenglianError):
         raise error
@@ -81,7 +147,7 @@ async def on_refusal(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, error)
 
 
-async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+async def on_invalid(request: Request, error: Exception) -> Response:
     """A request that does not fit its schema. The values sent are not repeated."""
     if not isinstance(error, RequestValidationError):
         raise error
@@ -94,15 +160,21 @@ async def on_invalid(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, ServiceError("request-invalid", names, extra={"errors": faults}))
 
 
-async def on_http(request: Request, error: Exception) -> JSONResponse:
+async def on_http(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: unknown routes, wrong methods."""
     if not isinstance(error, HTTPException):
         raise error
     code = _HTTP_CODES.get(error.status_code, "request-invalid")
-    return _answer(request, ServiceError(code), status=error.status_code)
+    return _answer(request, ServiceError(code), error.status_code, error.headers)
 
 
-async def on_crash(request: Request, error: Exception) -> JSONResponse:
+async def on_store_failure(request: Request, error: Exception) -> Response:
+    """The database does not answer as it should; its words stay in the server's own log."""
+    _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error)
+    return _answer(request, ServiceError("unavailable"))
+
+
+async def on_crash(request: Request, error: Exception) -> Response:
     """Anything else: logged whole, told as nothing but a code."""
     _log.exception("%s %s", request.method, request.url.path, exc_info=error)
     return _answer(request, ServiceError("internal-error"))
@@ -113,4 +185,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ZhenglianError, on_refusal)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(SQLAlchemyError, on_store_failure)
     app.add_exception_handler(Exception, on_crash)

@@ -1,12 +1,17 @@
-"""Is it alive, is it ready."""
+"""Is it alive, is it ready, how is it doing."""
 
+import os
+from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.exc import SQLAlchemyError
 
+from api.city import City
 from api.context import Use
+from api.errors import ServiceError
+from api.observe import EXPOSITION
 from keys.errors import ZhenglianError
-from ledger.stores.base import Store
 from verifier.checkpoint import open_checkpoint
 
 router = APIRouter(tags=["运行 operation"])
@@ -18,26 +23,55 @@ async def alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="可以服务 Ready to serve")
+@router.get(
+    "/readyz",
+    summary="可以服务 Ready to serve",
+    responses={503: {"description": "未就绪 Not ready; `checks.failed` says why"}},
+)
 def ready(use: Use, response: Response) -> dict[str, Any]:
-    """The database answers, the ledger is founded, and its checkpoint is its own and complete."""
+    """The database is in its place and can be written, the ledger is founded, its checkpoint is
+    its own and complete."""
     checks: dict[str, str] = {}
-    city = use.city
     try:
-        checks["database"] = f"size {_head_size(city.store)}"
-        checkpoint = open_checkpoint(city.ledger.checkpoint(), city.trust().log_key)
-        behind = _head_size(city.store) - checkpoint.size
-        checks["checkpoint"] = "current" if behind <= 0 else f"{behind} entries unpublished"
-        checks["keys"] = f"{len(city.signers)} open"
-        ok = True
-    except (ZhenglianError, ValueError) as error:
-        checks["failed"] = str(error)
-        ok = False
-    if not ok:
-        response.status_code = 503
-    return {"status": "ready" if ok else "not-ready", "checks": checks}
+        _look(use.city, checks)
+        status = "ready"
+    except (ZhenglianError, SQLAlchemyError, OSError) as error:
+        checks["failed"] = str(error) if isinstance(error, ZhenglianError) else type(error).__name__
+        response.status_code, status = 503, "not-ready"
+    return {"status": status, "checks": checks}
 
 
-def _head_size(store: Store) -> int:
-    with store.read() as reader:
-        return reader.head().size
+def _look(city: City, checks: dict[str, str]) -> None:
+    path = city.database_file
+    if path is not None:
+        checks["file"] = _file(path, city.opened_file)
+    with city.store.read() as reader:
+        size = reader.head().size
+    checks["database"] = f"size {size}"
+    if not city.authorities.departments:
+        raise ServiceError("city-not-founded")
+    checkpoint = open_checkpoint(city.ledger.checkpoint(), city.trust().log_key)
+    behind = size - checkpoint.size
+    checks["checkpoint"] = "current" if behind <= 0 else f"{behind} entries unpublished"
+    checks["keys"] = f"{len(city.signers)} open"
+
+
+def _file(path: Path, opened: tuple[int, int] | None) -> str:
+    """Raises `OSError` unless the file that was opened is still there and may be written."""
+    found = path.stat()
+    if opened is not None and (found.st_dev, found.st_ino) != opened:
+        raise FileNotFoundError(path.name)
+    if not os.access(path, os.W_OK):
+        raise PermissionError(path.name)
+    return "in place"
+
+
+@router.get(
+    "/metrics",
+    summary="指标 Metrics",
+    response_class=Response,
+    responses={200: {"description": "OK", "content": {EXPOSITION: {"schema": {"type": "string"}}}}},
+)
+def metrics(request: Request) -> Response:
+    """In the Prometheus text format: requests by route and status, tree size, open keys."""
+    return Response(request.app.state.metrics.text(), media_type=EXPOSITION)

@@ -1,5 +1,6 @@
 """Licences: issue, look up, change state, hand out codes."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,15 @@ from api.idempotency import Slot, once
 from api.licences import MAX_MANY, Issued, Licences, Prepared, StateChanged
 from api.principals import Principal, Role
 from api.qrimage import qr_png, qr_svg
+from api.routes.models import (
+    ChangedState,
+    IssuedLicence,
+    IssuedLicences,
+    LicencePage,
+    LicencesFound,
+    LicenceWhole,
+    StateName,
+)
 from api.rules.codes import canonical_code
 from api.tables import LICENCES
 from verifier.codec import b64encode
@@ -46,10 +56,7 @@ class IssueManyRequest(_Body):
 class StateRequest(_Body):
     """A change of legal state, with a reason of the catalogue that leads there."""
 
-    state: Literal[
-        "valid", "suspended", "lapsed", "recalled", "rescinded", "deregistered", "revoked",
-        "transferred",
-    ]  # fmt: skip
+    state: StateName
     reason: str = Field(description="Reason code, see `GET /v1/reasons`")
 
 
@@ -61,7 +68,9 @@ class SearchRequest(_Body):
     holder: str | None = None
 
 
-@router.post("", status_code=201, summary="签发一份证照 Issue one licence")
+@router.post(
+    "", status_code=201, summary="签发一份证照 Issue one licence", response_model=IssuedLicence
+)
 def issue(
     body: IssueRequest, use: Use, caller: Caller, response: Response, key: IdempotencyKey = None
 ) -> dict[str, Any]:
@@ -81,7 +90,12 @@ def issue(
     return _answer(use, caller, key, body, write, response)
 
 
-@router.post("/batch", status_code=201, summary="批量签发 Issue many licences")
+@router.post(
+    "/batch",
+    status_code=201,
+    summary="批量签发 Issue many licences",
+    response_model=IssuedLicences,
+)
 def issue_many(
     body: IssueManyRequest,
     use: Use,
@@ -125,7 +139,7 @@ def _prepare_all(use: Services, caller: Principal, requests: list[IssueRequest])
     return prepared
 
 
-@router.get("", summary="本部门证照列表 List one's own licences")
+@router.get("", summary="本部门证照列表 List one's own licences", response_model=LicencePage)
 def list_licences(
     use: Use,
     caller: Caller,
@@ -157,7 +171,11 @@ def list_licences(
     }
 
 
-@router.post("/search", summary="按编号或持证主体查找 Find by number or holder")
+@router.post(
+    "/search",
+    summary="按编号或持证主体查找 Find by number or holder",
+    response_model=LicencesFound,
+)
 def search(body: SearchRequest, use: Use, caller: Caller) -> dict[str, Any]:
     """Only licences of the caller's own department are found."""
     caller.require(Role.CLERK, Role.SEAL_KEEPER)
@@ -173,7 +191,11 @@ def search(body: SearchRequest, use: Use, caller: Caller) -> dict[str, Any]:
     return {"licences": [row_json(use, row) for row in own]}
 
 
-@router.get("/{record_id}", summary="查看一份证照 One licence, with its history")
+@router.get(
+    "/{record_id}",
+    summary="查看一份证照 One licence, with its history",
+    response_model=LicenceWhole,
+)
 def show(record_id: RecordId, use: Use, caller: Caller) -> dict[str, Any]:
     """For the issuing department, and for the holder."""
     row = _visible(use, caller, record_id)
@@ -202,7 +224,11 @@ def show(record_id: RecordId, use: Use, caller: Caller) -> dict[str, Any]:
     }
 
 
-@router.post("/{record_id}/state", summary="暂扣、恢复、注销、撤销、吊销 Change the legal state")
+@router.post(
+    "/{record_id}/state",
+    summary="暂扣、恢复、注销、撤销、吊销 Change the legal state",
+    response_model=ChangedState,
+)
 def change_state(
     record_id: RecordId,
     body: StateRequest,
@@ -229,7 +255,21 @@ def change_state(
     return dict(answer)
 
 
-@router.get("/{record_id}/qr", summary="二维码 The QR code")
+@router.get(
+    "/{record_id}/qr",
+    summary="二维码 The QR code",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The picture, or its text",
+            "content": {
+                "image/png": {"schema": {"type": "string", "format": "binary"}},
+                "image/svg+xml": {"schema": {"type": "string"}},
+                "text/plain": {"schema": {"type": "string"}},
+            },
+        }
+    },
+)
 def qr_code(
     record_id: RecordId,
     use: Use,
@@ -281,7 +321,9 @@ def _answer(
     write: Any,
     response: Response,
 ) -> dict[str, Any]:
-    answer, repeated = once(use.city, caller.client, key, [body.model_dump_json()], write)
+    # Characters that are no text (lone surrogates) stay escaped; the fields' rules refuse them.
+    request = json.dumps(body.model_dump(), sort_keys=True)
+    answer, repeated = once(use.city, caller.client, key, [request], write)
     response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
     return dict(answer)
 

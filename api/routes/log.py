@@ -1,8 +1,9 @@
 """The public read side of the log, exactly C2SP tlog-tiles, and proofs beside it."""
 
+from hashlib import sha256
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
 from api.context import Use
 from verifier.codec import b64encode
@@ -13,22 +14,45 @@ from verifier.tiles import parse_path
 tiles = APIRouter(prefix="/log", tags=["账本 log (C2SP tlog-tiles)"])
 router = APIRouter(prefix="/v1/log", tags=["账本 log"])
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+_TEXT = "text/plain; charset=utf-8"
 Index = Annotated[int, Path(ge=0, lt=2**63, description="Ledger index, from 0")]
 
 
-@tiles.get("/checkpoint", response_class=Response, summary="检查点 The signed checkpoint")
-def checkpoint(use: Use) -> Response:
-    """The latest published checkpoint, a C2SP signed note."""
-    return Response(
-        use.city.ledger.checkpoint(),
-        media_type="text/plain; charset=utf-8",
-        headers={"Cache-Control": "no-cache"},
-    )
+def _content(media_type: str, format_: str) -> dict[int | str, dict[str, Any]]:
+    """An answer that is not JSON, for OpenAPI."""
+    schema = {"type": "string"} | ({} if format_ == "string" else {"format": format_})
+    return {200: {"description": "OK", "content": {media_type: {"schema": schema}}}}
 
 
-@tiles.get("/tile/{path:path}", response_class=Response, summary="数据块 Tiles and bundles")
+@tiles.get(
+    "/checkpoint",
+    summary="检查点 The signed checkpoint",
+    response_class=Response,
+    responses={**_content(_TEXT, "string"), 304: {"description": "Not modified"}},
+)
+def checkpoint(
+    use: Use, known: Annotated[str | None, Header(alias="If-None-Match")] = None
+) -> Response:
+    """The latest published checkpoint, a C2SP signed note. 304 where the caller has it already."""
+    note = use.city.ledger.checkpoint()
+    tag = f'"{sha256(note).hexdigest()[:32]}"'
+    headers = {"Cache-Control": "no-cache", "ETag": tag}
+    if known is not None and tag in (each.strip().removeprefix("W/") for each in known.split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(note, media_type=_TEXT, headers=headers)
+
+
+@tiles.get(
+    "/tile/{path:path}",
+    summary="数据块 Tiles and bundles",
+    response_class=Response,
+    responses=_content("application/octet-stream", "binary"),
+)
 def tile(path: str, use: Use) -> Response:
-    """`/log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`."""
+    """`/log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`.
+
+    What one of these paths gives never changes; a path the log does not reach is a 404.
+    """
     where = parse_path(f"tile/{path}")
     ledger = use.city.ledger
     if where.level is None:
@@ -38,12 +62,15 @@ def tile(path: str, use: Use) -> Response:
     return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
 
 
-@router.get("/proof/{index}", response_class=Response, summary="入账证明 A tlog-proof")
+@router.get(
+    "/proof/{index}",
+    summary="入账证明 A tlog-proof",
+    response_class=Response,
+    responses=_content(_TEXT, "string"),
+)
 def proof(index: Index, use: Use) -> Response:
     """Inclusion of an entry under the latest checkpoint, as C2SP tlog-proof text."""
-    return Response(
-        format_proof(use.city.ledger.proof(index)), media_type="text/plain; charset=utf-8"
-    )
+    return Response(format_proof(use.city.ledger.proof(index)), media_type=_TEXT)
 
 
 @router.get("/consistency", summary="一致性证明 A consistency proof")
@@ -76,10 +103,15 @@ def entry(index: Index, use: Use) -> dict[str, Any]:
     }
 
 
-@router.get("/key", response_class=Response, summary="账本公钥 The log's verifier key")
+@router.get(
+    "/key",
+    summary="账本公钥 The log's verifier key",
+    response_class=Response,
+    responses=_content(_TEXT, "string"),
+)
 def log_key(use: Use) -> Response:
     """The log's vkey (C2SP signed-note), for auditors and witnesses."""
-    return Response(use.city.trust().log_key.text() + "\n", media_type="text/plain")
+    return Response(use.city.trust().log_key.text() + "\n", media_type=_TEXT)
 
 
 def _plain(value: Any) -> Any:

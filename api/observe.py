@@ -1,0 +1,160 @@
+"""What operators see of the service: one structured line a request, and metrics to scrape.
+
+Neither holds what was sent: no body, no query, no path but its template, so no number, name or
+record id of anyone.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.city import City
+from keys.errors import ZhenglianError
+
+EXPOSITION = CONTENT_TYPE_LATEST
+_UNROUTED = "-"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+class Metrics:
+    """Counts of one application, in a registry of its own."""
+
+    def __init__(self, city: City) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "zhenglian_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "zhenglian_http_request_seconds",
+            "Time from the request's head to the end of its answer.",
+            ("route",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._registry.register(_CityMetrics(city))
+
+    def text(self) -> bytes:
+        """In the Prometheus text format."""
+        return generate_latest(self._registry)
+
+
+class _CityMetrics:
+    """Read from the city when asked; what cannot be read then is left out."""
+
+    def __init__(self, city: City) -> None:
+        self._city = city
+        self._opened_at = city.ledger.size
+
+    def describe(self) -> list[Metric]:
+        return []  # nothing is read before the first scrape
+
+    def collect(self) -> Iterator[Metric]:
+        keys = GaugeMetricFamily("zhenglian_open_keys", "Signing keys open in this process.")
+        keys.add_metric([], len(self._city.signers))
+        yield keys
+        try:
+            size = self._city.ledger.size
+        except ZhenglianError:
+            return
+        tree = GaugeMetricFamily("zhenglian_tree_size", "Entries under the published checkpoint.")
+        tree.add_metric([], size)
+        yield tree
+        appended = CounterMetricFamily(
+            "zhenglian_appended_entries", "Entries published since this process opened the ledger."
+        )
+        appended.add_metric([], size - self._opened_at)
+        yield appended
+
+
+class Observed:
+    """Pure ASGI middleware: counts and logs each request when its answer has ended.
+
+    `log` takes an event and its values; `monotonic` gives seconds.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        log: Callable[..., object] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.log = log or structlog.get_logger("zhenglian.request").info
+        self.monotonic = monotonic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = self.monotonic(), 500
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            self._note(scope, status, self.monotonic() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", _UNROUTED)
+        method = scope["method"] if scope["method"] in _METHODS else _UNROUTED
+        self.metrics.requests.labels(method, route, str(status)).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        self.log(
+            "request",
+            method=method,
+            route=route,
+            status=status,
+            ms=round(seconds * 1000, 1),
+            client=scope.get("state", {}).get("client"),
+        )
+
+
+def log_as_json() -> None:
+    """One JSON object a line on stderr, for structlog and for the standard library alike.
+
+    Called once by the commands that serve; never at import.
+    """
+    shared: list[structlog.types.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render = structlog.processors.JSONRenderer(ensure_ascii=False)
+    structlog.configure(
+        processors=[*shared, render],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.access").disabled = True  # it would log queries

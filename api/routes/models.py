@@ -1,0 +1,155 @@
+"""The shapes of the main answers, for OpenAPI and for whoever writes a client.
+
+Times are ISO 8601 in UTC unless named otherwise, days ISO dates, bytes base64, hashes hex.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+StateName = Literal[
+    "valid", "suspended", "lapsed", "recalled", "rescinded", "deregistered", "revoked",
+    "transferred",
+]  # fmt: skip
+
+
+class IssuedLicence(BaseModel):
+    """What the holder is handed."""
+
+    record_id: str
+    identifier: str = Field(description="电子证照标识 GB/T 36904 licence identifier")
+    index: int = Field(description="Ledger index")
+    leaf: str = Field(description="RFC 6962 leaf hash")
+    statement: str = Field(description="The signed statement (COSE_Sign1), the ledger's entry")
+    disclosures: list[str] = Field(description="Everything the statement holds a digest of")
+    qr: str = Field(description="Compact QR text that shows the face")
+    proof: str = Field(description="Path of its inclusion proof")
+
+
+class IssuedLicences(BaseModel):
+    """In the order in which they were asked for."""
+
+    licences: list[IssuedLicence]
+
+
+class LicenceSummary(BaseModel):
+    """What a list says of a licence: no content, nothing about its holder."""
+
+    record_id: str
+    type: str = Field(description="证照类型代码")
+    type_zh: str
+    type_en: str
+    version: int = Field(description="1, and one more with each renewal")
+    state: StateName
+    state_zh: str
+    state_code: str = Field(description="证照状态代码, as of the MOHURD interface")
+    valid_from: str | None
+    valid_until: str | None = Field(description="Inclusive; null is 长期")
+    renewed_by: str | None = Field(description="Record id of the licence that renewed this one")
+    issued_at: str
+    index: int
+
+
+class LicencePage(BaseModel):
+    """Newest first."""
+
+    licences: list[LicenceSummary]
+    next: str | None = Field(description="`cursor` of the next page; null at the end")
+
+
+class LicencesFound(BaseModel):
+    licences: list[LicenceSummary]
+
+
+class Act(BaseModel):
+    """A change of state, in ledger order."""
+
+    index: int
+    state: StateName | None
+    zh: str | None
+    reason: str | None
+    at: str
+
+
+class LicenceWhole(LicenceSummary):
+    """For the issuing department and the holder alone."""
+
+    identifier: str
+    fields: dict[str, Any]
+    statement: str
+    disclosures: list[str]
+    acts: list[Act]
+
+
+class ChangedState(BaseModel):
+    record_id: str
+    state: StateName
+    zh: str
+    reason: str
+    index: int
+    leaf: str
+    proof: str
+
+
+class CheckAnswer(BaseModel):
+    """One of the numbered checks."""
+
+    number: int
+    zh: str
+    en: str
+    outcome: Literal["passed", "failed", "not-checked"]
+    outcome_zh: str
+    code: str
+    reason_zh: str
+    reason_en: str
+    detail: str
+
+
+class ShownField(BaseModel):
+    code: str
+    zh: str
+    en: str
+    value: Any
+
+
+class LicenceRead(BaseModel):
+    """What the code is about, as far as it could be read."""
+
+    type: str
+    type_zh: str
+    type_en: str
+    issuer: str
+    issuer_zh: str
+    issuer_en: str
+    issued_at: int = Field(description="Unix seconds")
+    valid_from: str | None
+    valid_until: str | None
+    fields: list[ShownField]
+    undisclosed: int = Field(description="How many disclosures were not shown")
+
+
+class RecordPlace(BaseModel):
+    leaf: str
+    index: int | None
+    size: int | None
+    witnesses: list[str]
+
+
+class StatusKnown(BaseModel):
+    state: int | None = Field(description="Token Status List value; null is unknown")
+    as_of: int | None = Field(description="Unix seconds")
+    age_seconds: int | None
+
+
+class VerdictAnswer(BaseModel):
+    """One colour, one sentence, and the numbered checks behind it."""
+
+    colour: Literal["green", "amber", "red"]
+    code: str
+    zh: str
+    en: str
+    judged_at: int = Field(description="Unix seconds")
+    checks: list[CheckAnswer]
+    licence: LicenceRead | None
+    record: RecordPlace | None
+    status: StatusKnown
