@@ -1,11 +1,6 @@
 """The audit: anyone rebuilds the root, checks every signature, and lists what breaks a rule.
 
-`ledger.audit.run.audit` reads a log's public read side and nothing else.
+`ledger.audit.run.audit` reads a log's public read side and nothing else; `ledger.audit.report` is
+what it returns; `ledger.audit.findings.FINDINGS` all that it can say. This file imports nothing,
+so that worker processes start quickly.
 """
-
-from ledger.audit.errors import AuditError
-from ledger.audit.findings import FINDINGS, Finding, Severity
-from ledger.audit.report import AuditReport
-from ledger.audit.run import audit
-
-__all__ = ["FINDINGS", "AuditError", "AuditReport", "Finding", "Severity", "audit"]

@@ -46,6 +46,7 @@ from ledger.audit.worker import (
     Examined,
     Job,
     Outcome,
+    begin,
     examine,
     split,
 )
@@ -314,7 +315,7 @@ class _Audit:
         self, jobs: Iterator[list[Bundle]], processes: int, known: dict[bytes, bytes]
     ) -> Iterator[Outcome]:
         pending: deque[Future[Outcome]] = deque()
-        pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+        pool = ProcessPoolExecutor(processes, get_context("spawn"), begin)
         try:
             for group in jobs:
                 pending.append(pool.submit(examine, Job(group, dict(known), self.tree_only)))
