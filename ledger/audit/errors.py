@@ -15,6 +15,7 @@ class AuditError(LedgerError):
             "没有账本密钥，账本首个条目也未给出",
             "no log key was given, and the first entry does not name one",
         ),
+        "audit-log-key-malformed": ("账本密钥格式不符", "the log key is not a verifier key"),
         "audit-previous-refused": (
             "旧检查点未经此账本签名或格式不符",
             "the older checkpoint is not signed by this log, or is malformed",

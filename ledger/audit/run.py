@@ -136,10 +136,13 @@ class _Audit:
 
     def _log_key(self, log_vkey: str | None) -> VerifierKey:
         """The key given, or the one that the ledger's first entry names."""
+        if log_vkey is not None:
+            try:
+                return parse_vkey(log_vkey)
+            except Refused as error:
+                raise AuditError("audit-log-key-malformed", error.code) from error
         genesis = Authorities()
         try:
-            if log_vkey is not None:
-                return parse_vkey(log_vkey)
             genesis.enrol(parse_statement(self._first_entry()), 0)
         except Refused as error:
             raise AuditError("audit-no-log-key", error.code) from error

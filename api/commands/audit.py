@@ -1,0 +1,145 @@
+"""`zhenglian audit`: rebuild a log from what it publishes, and name what is wrong with it.
+
+    zhenglian audit URL|DIR|ARCHIVE [--trust PACK | --vkey TEXT] [--since CHECKPOINT] [--json]
+
+Exit status: 0 clean, 1 something was found, 2 the audit could not be made.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from api.errors import ServiceError
+from api.rules.workdays import Calendar, add_workdays, load_calendar
+from ledger.audit.findings import FINDINGS, Severity
+from ledger.audit.report import AuditReport, render
+from ledger.audit.run import audit
+from ledger.readside import open_source
+from verifier.note import MAX_NOTE_SIZE
+from verifier.pack import MAX_PACK, open_pack
+from verifier.policy import Policy
+
+FOUND = 1
+_STYLES = {Severity.BROKEN: "red", Severity.RULE: "yellow", Severity.UNCHECKED: "dim"}
+
+
+def audit_command(
+    source: Annotated[
+        str, typer.Argument(help="网址、文件夹或归档 URL, folder or archive of a log's read side")
+    ],
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="离线核验包，取其账本密钥与见证策略 Trust pack: log key and policy",
+        ),
+    ] = None,
+    vkey: Annotated[
+        str | None, typer.Option(help="账本密钥 The log's key, as a C2SP verifier key")
+    ] = None,
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="以前保存的检查点，核查未被改写 An older checkpoint of this log",
+        ),
+    ] = None,
+    save_checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="通过后保存检查点，供下次 --since Keep the checkpoint for next time"),
+    ] = None,
+    tree_only: Annotated[
+        bool,
+        typer.Option("--tree-only", help="只核查树，条目可为任意内容 The tree alone: any log"),
+    ] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, max=256, help="进程数 Processes; all cores if absent")
+    ] = None,
+    calendar: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="某年的节假日文件，可重复 Holidays of a year, as TOML; repeatable",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
+) -> None:
+    """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
+    log_vkey, policy = _trusted(trust, vkey)
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("审计 auditing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None)
+        report = audit(
+            open_source(source),
+            workdays_after=workdays_after(load_calendar(*(calendar or ()))),
+            now=int(time.time()),
+            log_vkey=log_vkey,
+            previous=None if since is None else _read(since, MAX_NOTE_SIZE),
+            policy=policy,
+            tree_only=tree_only,
+            processes=processes or os.cpu_count() or 1,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            clock=time.monotonic,
+        )
+    _write(report, as_json=as_json)
+    if save_checkpoint is not None and report.ok:
+        save_checkpoint.write_bytes(report.checkpoint)
+    raise typer.Exit(0 if report.ok else FOUND)
+
+
+def workdays_after(calendar: Calendar) -> Callable[[date, int], date | None]:
+    """The audit's view of a calendar: None where a year is missing."""
+
+    def after(day: date, count: int) -> date | None:
+        try:
+            return add_workdays(day, count, calendar)
+        except (ServiceError, OverflowError):
+            return None
+
+    return after
+
+
+def _trusted(trust: Path | None, vkey: str | None) -> tuple[str | None, Policy | None]:
+    """The log's key and the witness policy; a pack must be of the log that `vkey` names."""
+    if trust is None:
+        return vkey, None
+    opened = open_pack(_read(trust, MAX_PACK), log_key=vkey)
+    return opened.log_key.text(), opened.policy
+
+
+def _read(path: Path, limit: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(limit + 1)
+
+
+def _write(report: AuditReport, *, as_json: bool) -> None:
+    if as_json:
+        json.dump(report.to_json(), sys.stdout, ensure_ascii=False, indent=2)
+        sys.stdout.write("\n")
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in render(report):
+        code = line[2:].partition(" ")[0]
+        style = _STYLES[FINDINGS[code].severity] if code in FINDINGS else None
+        console.print(escape(line), style=style)
