@@ -32,6 +32,10 @@ class LedgerError(ZhenglianError):
             "账本以只读方式打开，不能追加",
             "the ledger was opened without a signing key and cannot append",
         ),
+        "ledger-entry-exists": (
+            "序号或叶哈希已存在",
+            "the index or leaf hash is in the ledger already",
+        ),
         "ledger-head-moved": (
             "账本头已被他人推进，请重试",
             "another writer moved the head of the ledger; try again",

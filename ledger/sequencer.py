@@ -170,18 +170,23 @@ class Sequencer:
     def _commit(self, group: Sequence[_Submission]) -> _Transaction:
         """Steps 1 and 2. When it raises, nothing of the group is stored, but for
         `ledger-commit-unknown`."""
+        # Most entries are new, so those without effects are not looked for before they are added.
+        look = any(submission.effects for submission in group)
         for _ in range(_ATTEMPTS):
             filled: _Transaction | None = None
             try:
                 with self._store.write() as writer:
-                    filled = self._fill(writer, group)  # 1
+                    filled = self._fill(writer, group, look)  # 1
                     if filled.changed:
                         writer.commit()  # 2
                     return filled
             except Exception as error:
                 if filled is not None and self._landed(filled, error):
                     return filled
-                if not isinstance(error, LedgerError) or error.code != "ledger-head-moved":
+                code = error.code if isinstance(error, LedgerError) else ""
+                if code == "ledger-entry-exists" and not look:
+                    look = True
+                elif code != "ledger-head-moved":
                     raise
         raise LedgerError("ledger-busy", "other writers keep moving the head")
 
@@ -200,11 +205,14 @@ class Sequencer:
             pass
         raise LedgerError("ledger-commit-unknown", str(cause)) from cause
 
-    def _fill(self, writer: Writer, group: Sequence[_Submission]) -> _Transaction:
-        """Step 1: everything but the commit."""
+    def _fill(self, writer: Writer, group: Sequence[_Submission], look: bool) -> _Transaction:
+        """Step 1: everything but the commit. Unless told to look for entries that are there, it
+        takes all for new, and finding one that is not is `ledger-entry-exists`."""
         old = writer.head()
         transaction = _Transaction(old, old)
-        known = dict(writer.indices_of([h for s in group for h in s.hashes]))
+        known: dict[bytes, int] = {}
+        if look:
+            known.update(writer.indices_of([h for s in group for h in s.hashes]))
         now_ms = int(self._clock() * 1000)
         for submission in group:
             self._place(writer, transaction, submission, known, now_ms)

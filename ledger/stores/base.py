@@ -18,10 +18,10 @@ is durable.
 
 **Who retries?** Not the store. It reports; the sequencer decides.
 
-**Which errors?** `ledger-busy`, `ledger-head-moved`, and `ledger-store-failed` for everything the
-engine itself reports (the driver's message as detail, never bound values). Absence is an answer,
-not an error: `None`, an empty list or mapping, or `b""`, as each method says. Exceptions raised by
-code run inside `with` blocks pass through unchanged.
+**Which errors?** `ledger-busy`, `ledger-head-moved`, `ledger-entry-exists`, and for everything the
+engine itself reports `ledger-store-failed` (the driver's message as detail, never bound values).
+Absence is an answer, not an error: `None`, an empty list or mapping, or `b""`, as each method says.
+Exceptions raised by code run inside `with` blocks pass through unchanged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +80,8 @@ class Writer(Reader, Protocol):
         """A part of the transaction that is undone alone when its block raises."""
 
     def insert_entries(self, rows: Sequence[EntryRow]) -> None:
-        """Add entries; an index or leaf hash that is there already is `ledger-store-failed`."""
+        """Add entries; an index or leaf hash that is there already is `ledger-entry-exists`, after
+        which the transaction is good for nothing but being left."""
 
     def put_tile(self, level: int, n: int, data: bytes) -> None:
         """Write or replace tile `n` of `level` >= 1."""

@@ -29,7 +29,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow, Head, Published
@@ -117,6 +117,15 @@ def translated() -> Iterator[None]:
         raise LedgerError(code, words) from error
     except SQLAlchemyError as error:
         raise LedgerError("ledger-store-failed", type(error).__name__) from error
+
+
+@contextmanager
+def unique() -> Iterator[None]:
+    """A broken constraint of the entries table, as `ledger-entry-exists`."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise LedgerError("ledger-entry-exists", str(error.orig)) from error
 
 
 class SqlReader:
@@ -207,6 +216,7 @@ class SqlWriter(SqlReader):
             nested.commit()
 
     @translated()
+    @unique()
     def insert_entries(self, rows: Sequence[EntryRow]) -> None:
         if rows:
             self._connection.execute(

@@ -17,7 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow
-from ledger.stores.sql import WRITES, SqlReader, SqlStore, SqlWriter, translated
+from ledger.stores.sql import WRITES, SqlReader, SqlStore, SqlWriter, translated, unique
 
 BUSY_SECONDS = 30
 """How long a writer waits for another before it reports `ledger-busy`."""
@@ -52,6 +52,7 @@ class SqliteWriter(SqliteReader, SqlWriter):
     """Writes; entries go straight to the driver's `executemany`."""
 
     @translated()
+    @unique()
     def insert_entries(self, rows: Sequence[EntryRow]) -> None:
         if rows:
             self._connection.exec_driver_sql(_INSERT, list(rows))

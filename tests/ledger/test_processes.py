@@ -18,7 +18,15 @@ ENDLESS = 1_000_000
 def appender(
     repo: Path, path: Path, name: str, count: int, threads: int
 ) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-m", "tests.ledger.appender", path, name, str(count), str(threads)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.ledger.appender",
+        str(path),
+        name,
+        str(count),
+        str(threads),
+    ]
     with subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

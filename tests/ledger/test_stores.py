@@ -130,7 +130,7 @@ def test_an_index_or_leaf_hash_cannot_come_twice(store: Store, again: EntryRow) 
     with store.write() as writer:
         writer.insert_entries([row(0, "a")])
         writer.commit()
-    with refused("ledger-store-failed") as caught, store.write() as writer:
+    with refused("ledger-entry-exists") as caught, store.write() as writer:
         writer.insert_entries([(5, leaf_hash(b"secret"), b"secret", 1, "secret", 0), again])
         writer.commit()
     assert "secret" not in str(caught.value)
@@ -172,7 +172,11 @@ def test_a_reader_keeps_its_snapshot_while_others_write(store: Store) -> None:
 
 
 def test_writers_queue_and_none_is_lost(store: Store) -> None:
-    threads = [threading.Thread(target=lambda: [grow(store) for _ in range(10)]) for _ in range(8)]
+    def grow_often() -> None:
+        for _ in range(10):
+            grow(store)
+
+    threads = [threading.Thread(target=grow_often) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
