@@ -25,6 +25,7 @@ _B45_VALUES = bytes(
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _MAX_DEPTH = 16
 _PLAIN_TYPES = frozenset({str, bytes, bool, type(None)})
+_TEXT, _INTEGER = {str}, {int}
 _MAX_INTEGER = 1 << 64
 
 
@@ -139,38 +140,74 @@ def cbor_decode(data: bytes, *, max_bytes: int) -> Any:
     return value
 
 
+def byte_string(data: bytes) -> bytes:
+    """Deterministic CBOR of a byte string."""
+    size = len(data)
+    if size < 24:
+        return bytes((0x40 | size,)) + data
+    if size < 256:
+        return bytes((0x58, size)) + data
+    if size < 65_536:
+        return b"\x59" + size.to_bytes(2, "big") + data
+    return b"\x5a" + size.to_bytes(4, "big") + data
+
+
+def take_byte_string(data: bytes, at: int) -> tuple[bytes, int] | None:
+    """The byte string that begins at an offset of CBOR data, and the offset after it.
+
+    None if there is none, or not in its one deterministic spelling: then `cbor_decode` tells why.
+    """
+    head = data[at : at + 1]
+    if b"\x40" <= head < b"\x58":
+        begin, size, least = at + 1, head[0] & 0x1F, 0
+    elif head == b"\x58":
+        begin, size, least = at + 2, int.from_bytes(data[at + 1 : at + 2], "big"), 24
+    elif head == b"\x59":
+        begin, size, least = at + 3, int.from_bytes(data[at + 1 : at + 3], "big"), 256
+    elif head == b"\x5a":
+        begin, size, least = at + 5, int.from_bytes(data[at + 1 : at + 5], "big"), 65_536
+    else:
+        return None
+    end = begin + size
+    return None if size < least or end > len(data) else (data[begin:end], end)
+
+
 def _check_shape(value: object) -> None:
     """Maps in order, and nothing but integers of 64 bits, strings, lists, maps, true, false, null.
 
     Raises `Refused`. How deep it may go was bounded when the value was read.
     """
-    items: Iterable[object] = ()
-    if isinstance(value, dict):
+    items: Iterable[object] = (value,)
+    if type(value) is dict:
         _check_order(value)
         items = value.values()
-    elif isinstance(value, list):
+    elif type(value) is list:
         items = value
-    elif type(value) is int:
-        if not -_MAX_INTEGER <= value < _MAX_INTEGER:
-            raise Refused("cbor-malformed", "integer of more than 64 bits")
-    elif type(value) not in _PLAIN_TYPES:
-        raise Refused("cbor-malformed", f"a value of type {type(value).__name__}")
     for item in items:
-        if type(item) not in _PLAIN_TYPES:
+        kind = type(item)
+        if kind in _PLAIN_TYPES:
+            continue
+        if kind is dict or kind is list:
             _check_shape(item)
+        elif type(item) is not int:
+            raise Refused("cbor-malformed", f"a value of type {kind.__name__}")
+        elif not -_MAX_INTEGER <= item < _MAX_INTEGER:
+            raise Refused("cbor-malformed", "integer of more than 64 bits")
 
 
 def _check_order(value: dict[object, object]) -> None:
     """Keys as RFC 8949 §4.2.1 sorts their encodings."""
-    types = set(map(type, value))
     keys: list[Any] = list(value)
-    if types <= {int}:
-        in_order = sorted(keys, key=_integer_order if min(keys, default=0) < 0 else None)
-    elif types == {str}:
+    types = set(map(type, keys))
+    if types == _TEXT:
         keys = [key.encode() for key in keys]
         in_order = sorted(sorted(keys), key=len)
-    else:
+    elif types == _INTEGER:
+        in_order = sorted(keys, key=None if min(keys) >= 0 else _integer_order)
+    elif keys:
         raise Refused("cbor-malformed", "map keys are not all integers or all texts")
+    else:
+        return
     if keys != in_order:
         raise Refused("cbor-not-deterministic", "map keys out of order")
 

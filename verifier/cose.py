@@ -10,12 +10,13 @@ another.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from keys.names import KID_SIZE
 from keys.signer import Signer
 from keys.suites import suite_for
-from verifier.codec import cbor_decode, cbor_encode
+from verifier.codec import byte_string, cbor_decode, cbor_encode, take_byte_string
 from verifier.errors import Refused
 
 ALG, KID, CWT_CLAIMS, TYP = 1, 4, 15, 16
@@ -23,6 +24,8 @@ ISS, SUB, EXP, IAT = 1, 2, 4, 6
 _TAG_18 = b"\xd2"
 _MAX_SIGNATURE = 8_192
 _MAX_HEADER = 1_024
+_TYP_BYTES = 6  # 16: "zl-s"
+_SUBJECT, _TIME = "A" * 22, 0x7F_FF_FF_FF
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +65,12 @@ def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:
         raise Refused("too-large", f"at most {max_bytes} bytes")
     if data[:1] != _TAG_18:
         raise Refused("cose-malformed", "not a tagged COSE_Sign1")
-    parts = cbor_decode(data[1:], max_bytes=max_bytes)
-    if not isinstance(parts, list) or len(parts) != 4 or parts[1] != {}:
-        raise Refused("cose-malformed", "not four members, or an unprotected header")
-    protected, _, payload, signature = parts
-    if not (type(protected) is type(payload) is type(signature) is bytes):
-        raise Refused("cose-malformed", "members are not byte strings")
+    protected, payload, signature = _envelope(data) or _any_envelope(data, max_bytes)
     if len(signature) > _MAX_SIGNATURE:
         raise Refused("too-large", "signature")
-    header = cbor_decode(protected, max_bytes=_MAX_HEADER)
+    header = _common_header(protected)
+    if header is None:
+        header = cbor_decode(protected, max_bytes=_MAX_HEADER)
     if not isinstance(header, dict) or header.get(TYP) != typ:
         raise Refused("cose-wrong-type", f"expected {typ}")
     if header.keys() - {CWT_CLAIMS} != {ALG, KID, TYP} or type(header[ALG]) is not int:
@@ -78,6 +78,69 @@ def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:
     if type(header[KID]) is not bytes or len(header[KID]) != KID_SIZE:
         raise Refused("cose-malformed", "key id")
     return Sign1(protected, header, payload, signature)
+
+
+def _envelope(data: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Protected header, payload and signature of exactly our envelope; None if it is not.
+
+    Read by hand, since a counter and an audit do little else.
+    """
+    if data[:2] != b"\xd2\x84" or (protected := take_byte_string(data, 2)) is None:
+        return None
+    at = protected[1]
+    if data[at : at + 1] != b"\xa0" or (payload := take_byte_string(data, at + 1)) is None:
+        return None
+    signature = take_byte_string(data, payload[1])
+    if signature is None or signature[1] != len(data):
+        return None
+    return protected[0], payload[0], signature[0]
+
+
+def _any_envelope(data: bytes, max_bytes: int) -> tuple[bytes, bytes, bytes]:
+    """As `_envelope` by the general decoder, which says by its refusal what is wrong."""
+    parts = cbor_decode(data[1:], max_bytes=max_bytes)
+    if not isinstance(parts, list) or len(parts) != 4 or parts[1] != {}:
+        raise Refused("cose-malformed", "not four members, or an unprotected header")
+    protected, _, payload, signature = parts
+    if not (type(protected) is type(payload) is type(signature) is bytes):
+        raise Refused("cose-malformed", "members are not byte strings")
+    return protected, payload, signature
+
+
+def _common_header(protected: bytes) -> dict[int, Any] | None:
+    """The header of a statement, by the template of its issuer's other statements, or None.
+
+    Two things change from one statement to the next: the subject, 22 characters, and the time, 4
+    bytes. In deterministic CBOR they stand at fixed places from the end, if they are there at all.
+    """
+    end = len(protected) - _TYP_BYTES
+    subject, time = protected[end - 28 : end - 6], protected[end - 4 : end]
+    issuer = _template(protected[: max(0, end - 28)], protected[end - 6 : end - 4], protected[end:])
+    if issuer is None or not subject.isascii() or time < b"\x00\x01\x00\x00":
+        return None
+    alg, kid, name, typ = issuer
+    claims = {ISS: name, SUB: subject.decode("ascii"), IAT: int.from_bytes(time, "big")}
+    return {ALG: alg, KID: kid, CWT_CLAIMS: claims, TYP: typ}
+
+
+@lru_cache(maxsize=1024)
+def _template(before: bytes, between: bytes, after: bytes) -> tuple[Any, Any, Any, Any] | None:
+    """(algorithm, key id, issuer, typ) around a subject and a time, or None.
+
+    A header with a subject and a time of ours is decoded in full. Deterministic CBOR has one
+    spelling, so if both come out as they went in, any other two may stand in their places.
+    """
+    try:
+        header = cbor_decode(
+            before + _SUBJECT.encode() + between + _TIME.to_bytes(4, "big") + after,
+            max_bytes=_MAX_HEADER,
+        )
+        claims = header[CWT_CLAIMS]
+        found = header[ALG], header[KID], claims[ISS], header[TYP]
+    except (Refused, LookupError, TypeError):
+        return None
+    whole = claims == {ISS: found[2], SUB: _SUBJECT, IAT: _TIME} and len(header) == 4
+    return found if whole else None
 
 
 def typ_of(data: bytes) -> str | None:
@@ -114,15 +177,3 @@ def sign_sign1(claims: dict[int, Any] | None, payload: bytes, *, typ: str, signe
 def to_be_signed(protected: bytes, payload: bytes) -> bytes:
     """Sig_structure of RFC 9052 §4.4 with an empty external_aad."""
     return b"".join((b"\x84\x6aSignature1", byte_string(protected), b"\x40", byte_string(payload)))
-
-
-def byte_string(data: bytes) -> bytes:
-    """Deterministic CBOR of a byte string."""
-    size = len(data)
-    if size < 24:
-        return bytes((0x40 | size,)) + data
-    if size < 256:
-        return bytes((0x58, size)) + data
-    if size < 65_536:
-        return b"\x59" + size.to_bytes(2, "big") + data
-    return b"\x5a" + size.to_bytes(4, "big") + data

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from verifier.codec import cbor_decode, cbor_encode
-from verifier.cose import byte_string
+from verifier.codec import byte_string, cbor_decode, cbor_encode
 from verifier.errors import Refused
 
 SALT_SIZE: Final = 16

@@ -20,7 +20,7 @@ licence that shows nothing: its statement is public in the ledger, and says nobo
 """
 
 import contextlib
-from datetime import date, timedelta
+from datetime import date
 from typing import Final
 
 from keys.errors import KeysError
@@ -53,7 +53,9 @@ from verifier.words import (
 
 CLOCK_SKEW: Final = 300
 """Seconds by which a statement's or a status' time may lie ahead of the reader's clock."""
-_EPOCH: Final = date(1970, 1, 1)
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+_PASSED: Final = {number: Check(number, Outcome.PASSED, "passed") for number in CHECKS}
+_NOT_REACHED: Final = {n: Check(n, Outcome.UNCHECKED, "not-reached") for n in CHECKS}
 _BEIJING: Final = 8 * 3600
 """Days of validity are counted in China Standard Time, which has no daylight saving."""
 
@@ -110,10 +112,7 @@ class _Judgement:
             self._amber("no-disclosure")
 
     def verdict(self) -> Verdict:
-        checks = [
-            self.checks.get(number) or Check(number, Outcome.UNCHECKED, "not-reached")
-            for number in CHECKS
-        ]
+        checks = list({**_NOT_REACHED, **self.checks}.values())
         return Verdict(
             self.colour,
             self.code,
@@ -125,8 +124,10 @@ class _Judgement:
             self.now,
         )
 
-    def _pass(self, number: int, code: str = "passed", detail: str = "") -> None:
-        self.checks[number] = Check(number, Outcome.PASSED, code, detail)
+    def _pass(self, number: int, detail: str = "") -> None:
+        self.checks[number] = (
+            Check(number, Outcome.PASSED, "passed", detail) if detail else _PASSED[number]
+        )
 
     def _skip(self, number: int, code: str) -> None:
         self.checks[number] = Check(number, Outcome.UNCHECKED, code)
@@ -290,4 +291,4 @@ class _Judgement:
 
 
 def _iso(day: int | None) -> str | None:
-    return None if day is None else (_EPOCH + timedelta(days=day)).isoformat()
+    return None if day is None else date.fromordinal(_EPOCH + day).isoformat()

@@ -13,7 +13,13 @@ from typing import Final
 
 import cbor2
 
-from verifier.codec import base45_decode, base45_encode, cbor_decode, cbor_encode
+from verifier.codec import (
+    base45_decode,
+    base45_encode,
+    cbor_decode,
+    cbor_encode,
+    take_byte_string,
+)
 from verifier.errors import Refused
 from verifier.proof import TlogProof, proof_from_cbor, proof_to_cbor
 from verifier.statement import Statement, parse_statement
@@ -25,6 +31,7 @@ MAX_CHARACTERS: Final = 4_296
 """Alphanumeric capacity of QR version 40, level L (ISO/IEC 18004)."""
 _MAX_BYTES: Final = 2_864
 _MAX_DISCLOSURES: Final = 16
+_EMPTY_LIST: Final = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,9 @@ def parse_qr(text: str) -> Presented:
     if len(text) % 3 == (len(PREFIX) + 1) % 3:
         raise Refused("qr-truncated", "length")
     data = base45_decode(text[len(PREFIX) :], max_bytes=_MAX_BYTES)
+    compact = _compact(data)
+    if compact is not None:
+        return compact
     try:
         parts = cbor_decode(data, max_bytes=_MAX_BYTES)
     except Refused as error:
@@ -65,6 +75,24 @@ def parse_qr(text: str) -> Presented:
             raise Refused("qr-truncated", "content") from error
         raise
     return _parse_parts(parts)
+
+
+def _compact(data: bytes) -> Presented | None:
+    """A well-formed compact code, read by hand; None if it is not one, for the general decoder."""
+    if data[:2] != b"\x83\x01" or (statement := take_byte_string(data, 2)) is None:
+        return None
+    at = statement[1]
+    count = data[at] - _EMPTY_LIST if at < len(data) else -1
+    if not 0 <= count <= _MAX_DISCLOSURES:
+        return None
+    at += 1
+    disclosures = []
+    for _ in range(count):
+        if (disclosure := take_byte_string(data, at)) is None:
+            return None
+        disclosures.append(disclosure[0])
+        at = disclosure[1]
+    return Presented(parse_statement(statement[0]), disclosures) if at == len(data) else None
 
 
 def _parse_parts(parts: object) -> Presented:
