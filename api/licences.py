@@ -449,7 +449,13 @@ class Licences:
 
     def content(self, row: Row[Any]) -> tuple[str, list[bytes]]:
         """(identifier, disclosures) of a row; `record-erased` once they are destroyed."""
-        opened = self.city.vault.open(row.record_id, row.wrapped_key, row.box)
+        return self.open_content(row.record_id, row.wrapped_key, row.box)
+
+    def open_content(
+        self, record_id: str, wrapped_key: bytes | None, box: bytes | None
+    ) -> tuple[str, list[bytes]]:
+        """`content` of a record's sealed columns."""
+        opened = self.city.vault.open(record_id, wrapped_key, box)
         identifier, disclosures = cbor_decode(opened, max_bytes=_MAX_BOX)
         return identifier, disclosures
 

@@ -32,13 +32,15 @@ Fingerprint = int
 class Term:
     """One licence of a number, in the ledger or in a batch on its way there.
 
-    `content` is `None` for one in the database, whose content is opened only when asked for.
+    `content` is `None` for one in the database; `sealed` is then its wrapped key and its box,
+    which are opened only when a row is to be compared with it.
     """
 
     held: Held
     valid_from: int
     holder: bytes
     content: Fingerprint | None
+    sealed: tuple[bytes | None, bytes | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +78,16 @@ def known_terms(
                 c.renewed_by,
                 c.valid_from,
                 c.holder_nym,
+                c.wrapped_key,
+                c.box,
             )
             .where(c.number_nym.in_(chunk))
             .order_by(c.version)
         )
-        for nym, record_id, version, state, head, renewed_by, start, holder in connection.execute(
-            query
-        ):
+        for row in connection.execute(query):
+            nym, record_id, version, state, head, renewed_by, start, holder, key, box = row
             held = Held(record_id, type_.issuer, type_.code, version, state, head, renewed_by)
-            yield nym, Term(held, start, holder, None)
+            yield nym, Term(held, start, holder, None, (key, box))
 
 
 def decide(
@@ -116,7 +119,7 @@ def decide(
 def _again(licences: Licences, row: Mapped, read: Read, term: Term) -> Change:
     content = term.content
     if content is None:
-        _, disclosures = licences.content(licences.row(term.held.record_id))
+        _, disclosures = licences.open_content(term.held.record_id, *term.sealed)
         values: dict[str, Value] = {}
         for raw in disclosures:
             values.update(parse_disclosure(raw).fields)

@@ -17,7 +17,7 @@ from operator import mul
 from typing import NamedTuple, NoReturn
 
 from stdnum.cn import ric
-from stdnum.iso7064 import mod_11_10, mod_37_36
+from stdnum.iso7064 import mod_11_10
 
 from api.errors import ServiceError
 
@@ -212,14 +212,25 @@ _SERIAL = re.compile(r"[0-9A-Z]{1,64}", re.ASCII)
 _VERSION = re.compile(r"[0-9]{3}", re.ASCII)
 
 
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _mod_37_36(text: str, state: int = 36) -> int:
+    """State of the ISO 7064 hybrid system MOD 37,36 after `text`, which follows `state`."""
+    for char in text:
+        state = ((state + _ORG_VALUE[char]) % 36 or 36) * 2 % 37
+    return state
+
+
 @lru_cache(maxsize=1024)
-def _identifier_head(type_code: str, issuer: str) -> tuple[str, str]:
+def _identifier_head(type_code: str, issuer: str) -> tuple[str, str, int]:
+    """Both in canonical form, and the state of the check character after them."""
     try:
         type_code = licence_type_code(type_code)
         issuer = adcode(issuer) if len(canonical_code(issuer)) == 6 else uscc(issuer)
     except ServiceError as fault:
         raise ServiceError("code-licence-identifier-invalid", fault.detail) from None
-    return type_code, issuer
+    return type_code, issuer, _mod_37_36(type_code + issuer)
 
 
 def licence_serial(number: str) -> str:
@@ -238,12 +249,12 @@ def make_licence_identifier(
     The check character is ISO 7064 MOD 37,36 over type, issuer, serial and version, without the
     root and without the dots.
     """
-    type_code, issuer = _identifier_head(type_code, issuer)
+    type_code, issuer, state = _identifier_head(type_code, issuer)
     if not _SERIAL.fullmatch(serial):
         _refuse("code-licence-identifier-invalid", "the serial is not 0-9 A-Z")
     if not _VERSION.fullmatch(version) or version == "000":
         _refuse("code-licence-identifier-invalid", "the version is not 001 to 999")
-    check = mod_37_36.calc_check_digit(type_code + issuer + serial + version)
+    check = _ALPHABET[(37 - _mod_37_36(serial + version, state)) % 36]
     return LicenceIdentifier(type_code, issuer, serial, version, check)
 
 

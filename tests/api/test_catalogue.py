@@ -41,7 +41,7 @@ LICENCES = {
     "driving-licence", "vehicle-licence", "real-estate-certificate", "real-estate-proof",
     "diploma", "degree", "social-security-card", "insurance-statement", "disability-card",
     "elder-card", "constructor", "special-work", "hygiene-permit", "medical-institution",
-    "hazardous-chemicals", "discharge-permit", "delegation", "guardianship", "road-transport",
+    "hazardous-chemicals", "discharge-permit", "delegation", "guardianship", "road-transport", "retail-food",
     "taxi-driver",
 }  # fmt: skip
 CREDITS = {"XZCF", "XZXK", "JDJC", "XYCN", "YZSX", "JYYC", "SXJL", "SXBZ", "QJXX"}
