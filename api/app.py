@@ -3,6 +3,7 @@
 `create_app(city)` makes the FastAPI app of an open city. Nothing is built at import.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,10 @@ from fastapi.responses import JSONResponse
 from api import __version__
 from api.checking import verify
 from api.city import City
+from api.claims import Claims
 from api.context import Services
+from api.credits import Credits
+from api.daily import keep_days
 from api.demo import read_demo
 from api.licences import Licences
 from api.limits import BodyLimit
@@ -22,7 +26,7 @@ from api.packs import PackCache
 from api.pages import pages_router
 from api.pages.start import StartData
 from api.problems import PROBLEM_SCHEMA, documented, install
-from api.routes import directory, health, licences, log
+from api.routes import claims, credits, directory, health, licences, log
 from api.routes import verify as verify_routes
 from api.start import make_start_data
 from verifier.verdict import Record
@@ -53,11 +57,20 @@ class _Documented(FastAPI):
 
 def create_app(city: City) -> FastAPI:
     """The service over an open city, which is closed with the app."""
-    services = Services(city, Licences(city), PackCache(city))
+    licence_book, credit_book = Licences(city), Credits(city)
+    services = Services(
+        city,
+        licence_book,
+        PackCache(city),
+        credit_book,
+        Claims(city, licence_book, credit_book),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        days = asyncio.create_task(keep_days(credit_book))
         yield
+        days.cancel()
         city.close()
 
     app = _bare(lifespan)
@@ -90,11 +103,12 @@ def _bare(lifespan: Callable[..., Any] | None = None) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         default_response_class=JSONResponse,
+        docs_url=None,
         redoc_url=None,
         responses=documented(),
     )
     install(app)
-    for module in (licences, verify_routes, log, directory, health):
+    for module in (licences, credits, claims, verify_routes, log, directory, health):
         app.include_router(module.router)
     app.include_router(log.tiles)
     app.include_router(pages_router())

@@ -7,6 +7,8 @@ from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.city import City
+from api.claims import Claims
+from api.credits import Credits
 from api.errors import ServiceError
 from api.licences import Licences
 from api.packs import PackCache
@@ -20,6 +22,8 @@ class Services:
     city: City
     licences: Licences
     packs: PackCache
+    credits: Credits
+    claims: Claims
 
 
 _BEARER = HTTPBearer(
