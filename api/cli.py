@@ -3,9 +3,11 @@
 import sys
 
 import typer
+from pydantic import ValidationError
 
 from api.commands import importing
 from api.commands import run as run_commands
+from api.errors import ServiceError
 from keys.errors import ZhenglianError
 from verifier import cli as verifier_cli
 
@@ -39,10 +41,25 @@ def main() -> None:
     """The console script: a refusal is one line on stderr, in both languages, and exit code 2."""
     try:
         app()
-    except ZhenglianError as error:
+    except (ZhenglianError, ValidationError, OSError) as failure:
+        error = _refusal(failure)
         detail = f" ({error.detail})" if error.detail else ""
         sys.stderr.write(f"{error.zh} {error.en}{detail} [{error.code}]\n")
         sys.exit(2)
+
+
+def _refusal(failure: ZhenglianError | ValidationError | OSError) -> ZhenglianError:
+    """Wrong settings and unusable files, as refusals. Values of settings are not repeated."""
+    if isinstance(failure, ZhenglianError):
+        return failure
+    if isinstance(failure, OSError):
+        return ServiceError("file-failed", f"{failure.filename or ''}: {failure.strerror}")
+    faults = [
+        f"{'.'.join(['ZHENGLIAN', *map(str, fault['loc'])]).replace('.', '_').upper()}: "
+        f"{fault['msg']}"
+        for fault in failure.errors(include_input=False, include_url=False)
+    ]
+    return ServiceError("settings-invalid", "; ".join(faults))
 
 
 if __name__ == "__main__":

@@ -76,8 +76,11 @@ def read_demo(folder: Path) -> Demo | None:
 def make_demo(city: City, progress: Callable[[str], None]) -> Demo:
     """Enrols the departments, issues the licences and registers the callers; continues if cut off.
 
-    `progress` is told each step in a few words.
+    `progress` is told each step in a few words. A demo that is complete is left as it is.
     """
+    made = read_demo(city.settings.data)
+    if made is not None:
+        return made
     _enrol(city, progress)
     licences = Licences(city)
     samples = _issue_all(city, licences, progress)

@@ -97,6 +97,13 @@ class ServiceError(ZhenglianError):
             "此文件夹中还没有城市，请先运行 zhenglian found",
             "no city was founded in this folder; run `zhenglian found` first",
         ),
+        "settings-invalid": ("设置有误", "a setting is not valid"),
+        "address-in-use": (
+            "地址已被占用；另一个服务可能正在运行，或请设置 ZHENGLIAN_PORT",
+            "the address is in use; the service may be running already, or set ZHENGLIAN_PORT",
+        ),
+        "address-unusable": ("无法在此地址上提供服务", "this address cannot be listened on"),
+        "file-failed": ("文件读写失败", "a file or folder could not be read or written"),
         "signer-missing": (
             "本机没有该部门的签发密钥",
             "this server holds no key of the department",

@@ -7,10 +7,12 @@ from typing import Final
 from sqlalchemy import select
 
 from api.city import City
+from api.errors import ServiceError
 from api.tables import LICENCES, STATUS_COUNTERS
-from verifier.authorities import OPERATOR
+from verifier.authorities import OPERATOR, EnrolledKey
 from verifier.checkpoint import open_checkpoint
 from verifier.pack import Enrolment, PackContent, sign_pack
+from verifier.states import VALID
 from verifier.status import MAX_ENTRIES, pack_states, sign_status_token
 from verifier.tiles import TileTree
 
@@ -21,17 +23,18 @@ _FRESH: Final = 60
 def make_pack(city: City) -> bytes:
     """A trust pack as of now: enrolments with proofs, signed states, type names."""
     now = city.now()
-    enrolled = dict(city.enrolled)
     # States before the checkpoint: what the lists say is then never newer than the tree.
-    statuses = [status_token(city, each.department, each.number) for each in status_lists(city)]
+    tokens = [(each, status_token(city, each)) for each in status_lists(city)]
     note = city.ledger.checkpoint()
     size = open_checkpoint(note, city.trust().log_key).size
     tree = TileTree(size, city.ledger.tile)
     enrolments = [
-        Enrolment(index, enrolled[index], tree.inclusion_proof(index))
-        for index in sorted(enrolled)
+        Enrolment(index, statement, tree.inclusion_proof(index))
+        for index, statement in sorted(city.enrolled.items())
         if index < size
     ]
+    # A list whose key was enrolled a moment ago, beyond this checkpoint, comes with the next pack.
+    statuses = [token for each, token in tokens if each.key.index < size]
     content = PackContent(
         made_at=now,
         use_until=now + city.settings.pack_hours * 3600,
@@ -64,8 +67,12 @@ class PackCache:
 
 @dataclass(frozen=True, slots=True)
 class StatusList:
+    """A status list in use; `key` is the enrolled key that signs it."""
+
     department: str
     number: int
+    used: int
+    key: EnrolledKey
 
 
 def status_lists(city: City) -> list[StatusList]:
@@ -74,33 +81,34 @@ def status_lists(city: City) -> list[StatusList]:
         rows = reader.connection.execute(
             select(STATUS_COUNTERS.c.department, STATUS_COUNTERS.c.used)
         ).all()
-    return [
-        StatusList(row.department, number)
-        for row in rows
-        if row.department in city.signers
-        for number in range((row.used + MAX_ENTRIES - 1) // MAX_ENTRIES)
-    ]
+    lists = []
+    for row in rows:
+        try:
+            key = city.authorities.keys[city.signer(row.department).kid]
+        except ServiceError:
+            continue  # another server signs this department's lists
+        for number in range((row.used + MAX_ENTRIES - 1) // MAX_ENTRIES):
+            used = min(row.used - number * MAX_ENTRIES, MAX_ENTRIES)
+            lists.append(StatusList(row.department, number, used, key))
+    return lists
 
 
-def status_token(city: City, department: str, number: int) -> bytes:
+def status_token(city: City, wanted: StatusList) -> bytes:
     """One signed status list of a department, as of now. Entries never handed out are 0."""
-    now = city.now()
+    now, department = city.now(), wanted.department
+    states = bytearray(wanted.used)
     with city.store.read() as reader:
-        used = reader.connection.execute(
-            select(STATUS_COUNTERS.c.used).where(STATUS_COUNTERS.c.department == department)
-        ).scalar()
-        states = bytearray(max(0, min((used or 0) - number * MAX_ENTRIES, MAX_ENTRIES)))
         changed = reader.connection.execute(
             select(LICENCES.c.status_index, LICENCES.c.state)
-            .where(LICENCES.c.department == department, LICENCES.c.status_list == number)
-            .where(LICENCES.c.state != 0)
+            .where(LICENCES.c.department == department, LICENCES.c.status_list == wanted.number)
+            .where(LICENCES.c.status_index < wanted.used, LICENCES.c.state != VALID)
         )
         for index, state in changed:
             states[index] = state
     return sign_status_token(
         pack_states(states),
         issuer=city.issuer(department),
-        list_number=number,
+        list_number=wanted.number,
         issued_at=now,
         expires_at=now + city.settings.pack_hours * 3600,
         ttl=3600,

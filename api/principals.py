@@ -1,6 +1,7 @@
 """Who calls: API keys, principals, and what their roles allow (domain: clerk, seal-keeper, …)."""
 
 import hmac
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from verifier.codec import b64url_decode, b64url_encode
 from verifier.errors import Refused
 
 _SECRET_SIZE = 32
+_CLIENT = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 
 
 class Role(StrEnum):
@@ -63,7 +65,7 @@ def create_client(
     now: int,
 ) -> str:
     """Registers a caller and returns its API key, which is shown this once and never stored."""
-    if not client or not all(c.isalnum() or c == "-" for c in client) or len(client) > 64:
+    if not _CLIENT.fullmatch(client):
         raise ServiceError("client-name-invalid", client[:64])
     secret = random(_SECRET_SIZE)
     row = {
@@ -102,6 +104,8 @@ def authenticate(store: Store, api_key: str) -> Principal:
     prefix, _, rest = api_key.partition("_")
     client, _, encoded = rest.partition("_")
     try:
+        if not _CLIENT.fullmatch(client):
+            raise ServiceError("credentials-invalid")
         secret = b64url_decode(encoded, max_bytes=_SECRET_SIZE)
     except Refused as error:
         raise ServiceError("credentials-invalid") from error

@@ -1,6 +1,10 @@
 """Commands that run a city: found it, serve it, hand out its pack, export its log."""
 
+import contextlib
+import errno
+import socket
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,31 +15,38 @@ from rich.progress import Progress
 
 from api.app import create_app
 from api.city import City, found, open_city
+from api.clients import register_client
 from api.demo import FILE, make_demo
 from api.errors import ServiceError
+from api.observe import log_as_json, log_warnings_only
 from api.packs import make_pack
-from api.principals import Role, create_client
+from api.principals import Role
 from api.settings import Settings
 from keys.errors import KeysError
 from ledger.export import export
 
 _console = Console(stderr=True)
+_GRACE = 10  # seconds for open requests when stopping
 _TOKEN_HELP = "输出文件；- 为标准输出 Output file; - is standard output"
 
 
 def run() -> None:
     """建立示范市并运行；再次运行沿用原有数据 A demo city under var/; a second start keeps it."""
+    log_warnings_only()
     settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
+    listener = _listen(settings)
     city = found(settings)
     if not (settings.data / FILE).exists():
         _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
         make_demo(city, lambda step: _console.print(f"  · {step}"))
-    _serve(city)
+    _serve(city, listener)
 
 
 def serve() -> None:
     """运行已建立的城市 Serve a city that was founded (see `found`)."""
-    _serve(_opened())
+    log_as_json()
+    listener = _listen(Settings())
+    _serve(_opened(), listener)
 
 
 def found_command(
@@ -56,9 +67,8 @@ def found_command(
 
 def pack(out: Annotated[Path, typer.Argument(help=_TOKEN_HELP)]) -> None:
     """生成离线核验包 Make a trust pack for counters."""
-    city = _opened()
-    data = make_pack(city)
-    city.close()
+    with closing(_opened()) as city:
+        data = make_pack(city)
     if str(out) == "-":
         sys.stdout.buffer.write(data)
     else:
@@ -70,30 +80,44 @@ def export_command(
     folder: Annotated[Path, typer.Argument(help="导出到此文件夹 Folder to write to")],
 ) -> None:
     """导出账本为静态文件 (tlog-tiles) Write the log as static files."""
-    city = _opened()
-    with Progress(console=_console, transient=True) as bar:
+    with closing(_opened()) as city, Progress(console=_console, transient=True) as bar:
         task = bar.add_task("导出 exporting", total=None)
-        export(
+        done = export(
             city.ledger,
             folder,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _console.print(f"{folder}: {city.ledger.size} 条 entries")
-    city.close()
+    _console.print(f"{folder}: {done.size} 条 entries")
 
 
 def _opened() -> City:
     """The founded city of the settings, or words that say how to found one."""
     settings = Settings()
     try:
-        return open_city(settings)
+        city = open_city(settings)
     except (KeysError, ServiceError) as error:
         if error.code in ("key-not-found", "passphrase-missing"):
             raise ServiceError("city-not-founded", str(settings.data)) from error
         raise
+    if not city.enrolled:  # founding was cut short
+        city.close()
+        raise ServiceError("city-not-founded", str(settings.data))
+    return city
 
 
-def _serve(city: City) -> None:
+def _listen(settings: Settings) -> socket.socket:
+    """The listening socket, before anything slow is done; `address-in-use`, `address-unusable`."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    address = f"{settings.host}:{settings.port}"
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+    except OSError as error:
+        code = "address-in-use" if error.errno == errno.EADDRINUSE else "address-unusable"
+        raise ServiceError(code, f"{address}: {error.strerror}") from error
+
+
+def _serve(city: City, listener: socket.socket) -> None:
+    """Until SIGINT or SIGTERM; requests that have begun are answered first."""
     settings = city.settings
     _console.print(
         f"[bold green]证链已就绪 ready[/]  {settings.base_url}\n"
@@ -101,31 +125,33 @@ def _serve(city: City) -> None:
         f"  接口文档 API reference  {settings.base_url}/docs\n"
         "  按 Ctrl-C 停止 to stop"
     )
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(city),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
+        log_config=None,
+        access_log=False,  # it would log queries; see api.observe
         server_header=False,
+        timeout_graceful_shutdown=_GRACE,
     )
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def client_command(
     name: Annotated[str, typer.Argument(help="调用方标识 Id of the caller")],
     role: Annotated[list[Role], typer.Option(help="角色，可多次 A role; may be repeated")],
     department: Annotated[str | None, typer.Option(help="所属部门 Department it acts for")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="本人代码，用于 subject 角色 Code of the subject that it is")
+    ] = None,
 ) -> None:
     """登记调用方并显示其 API 密钥（仅此一次） Register a caller; its API key is shown once."""
-    city = _opened()
-    key = create_client(
-        city.store,
-        client=name,
-        name=name,
-        roles=role,
-        department=department,
-        subject_nym=None,
-        random=city.random,
-        now=city.now(),
-    )
-    city.close()
+    with closing(_opened()) as city:
+        key = register_client(
+            city,
+            client=name,
+            name=name,
+            roles=role,
+            department=department,
+            subject_code=subject,
+        )
     sys.stdout.write(key + "\n")

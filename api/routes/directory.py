@@ -5,10 +5,12 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from api import clients
 from api.context import Caller, Use
 from api.errors import ServiceError
-from api.principals import Role, create_client, revoke_client
+from api.principals import Role, revoke_client
 from api.routes.licences import iso_time
+from api.rules.codes import uscc
 from keys.names import cose_key_bytes
 from keys.suites import BY_NAME
 from verifier.authorities import OPERATOR
@@ -44,7 +46,7 @@ class ClientRequest(_Body):
     name: str = Field(min_length=1, max_length=100)
     roles: list[Role] = Field(min_length=1)
     department: str | None = None
-    subject_code: str | None = None
+    subject_code: str | None = Field(None, min_length=1, max_length=40)
 
 
 @router.get("/departments", summary="部门与密钥 Departments and their keys")
@@ -85,7 +87,7 @@ def enrol_department(body: DepartmentRequest, use: Use, caller: Caller) -> dict[
     caller.require(Role.OPERATOR)
     if body.id == OPERATOR:
         raise ServiceError("request-invalid", "id")
-    index = use.city.enrol_department(body.id, body.zh, body.en, body.uscc)
+    index = use.city.enrol_department(body.id, body.zh, body.en, uscc(body.uscc))
     return {"issuer": use.city.issuer(body.id), "index": index}
 
 
@@ -158,21 +160,13 @@ def reasons(use: Use) -> dict[str, Any]:
 def register_client(body: ClientRequest, use: Use, caller: Caller) -> dict[str, Any]:
     """By the operator. The API key is shown in this answer and never again."""
     caller.require(Role.OPERATOR)
-    city = use.city
-    if body.department is not None and city.issuer(body.department) not in (
-        city.authorities.departments
-    ):
-        raise ServiceError("catalogue-unknown-entry", body.department)
-    subject = body.subject_code
-    api_key = create_client(
-        city.store,
+    api_key = clients.register_client(
+        use.city,
         client=body.id,
         name=body.name,
         roles=body.roles,
         department=body.department,
-        subject_nym=None if subject is None else city.vault.pseudonym("subject", subject),
-        random=city.random,
-        now=city.now(),
+        subject_code=body.subject_code,
     )
     return {"id": body.id, "api_key": api_key}
 

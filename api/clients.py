@@ -1,0 +1,46 @@
+"""Registering callers: the checks that need the city, before `api.principals` stores one."""
+
+from collections.abc import Sequence
+
+from api.city import City
+from api.errors import ServiceError
+from api.principals import Role, create_client
+from api.rules.codes import canonical_code
+
+
+def register_client(
+    city: City,
+    *,
+    client: str,
+    name: str,
+    roles: Sequence[Role],
+    department: str | None = None,
+    subject_code: str | None = None,
+) -> str:
+    """The new caller's API key. `subject_code` is the code of the citizen or company it is.
+
+    Raises `ServiceError`: request-invalid where roles and the rest do not go together,
+    catalogue-unknown-entry for a department that is not enrolled, client-name-invalid,
+    client-exists.
+    """
+    if not roles:
+        raise ServiceError("request-invalid", "roles")
+    if (Role.SUBJECT in roles) != (subject_code is not None):
+        raise ServiceError("request-invalid", "subject_code goes with the role subject")
+    if department is None and {Role.CLERK, Role.SEAL_KEEPER} & set(roles):
+        raise ServiceError("request-invalid", "department")
+    if department is not None and city.issuer(department) not in city.authorities.departments:
+        raise ServiceError("catalogue-unknown-entry", department[:40])
+    nym = None
+    if subject_code is not None:
+        nym = city.vault.pseudonym("subject", canonical_code(subject_code))
+    return create_client(
+        city.store,
+        client=client,
+        name=name,
+        roles=list(dict.fromkeys(roles)),
+        department=department,
+        subject_nym=nym,
+        random=city.random,
+        now=city.now(),
+    )
