@@ -71,6 +71,7 @@ def create_app(city: City) -> FastAPI:
         days = asyncio.create_task(keep_days(credit_book))
         yield
         days.cancel()
+        await asyncio.wait([days])
         city.close()
 
     app = _bare(lifespan)
