@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.errors import ServiceError
 from api.pages.assets import IMMUTABLE, PAGE_HEADERS, SECURITY_HEADERS, load_assets
 from api.pages.given import read_given
+from api.pages.reference import blocks, sections
 from api.pages.start import PageState
 from api.pages.view import View, verdict_values
 from api.qrimage import qr_png
@@ -23,7 +24,10 @@ SAMPLE_CACHE = "public, max-age=300"
 
 
 def pages_router() -> APIRouter:
-    """The start page, the check page, sample codes and static files."""
+    """The start page, the check page, the API reference, sample codes and static files.
+
+    For the reference to be served, the application is made with `docs_url=None`.
+    """
     assets = load_assets()
     view = View(assets)
     router = APIRouter(include_in_schema=False)
@@ -58,6 +62,15 @@ def pages_router() -> APIRouter:
             known = error.status if isinstance(error, ServiceError) else 422
             status = _STATUS.get(error.code, known)
         return _page(view.render(template, **values), status)
+
+    @router.get("/docs", response_class=HTMLResponse)
+    def reference(request: Request) -> Response:
+        document = request.app.openapi()
+        about = blocks(document["info"].get("description", ""))
+        base = str(request.base_url).rstrip("/")
+        city, found = _state(request).start_data(), sections(document)
+        html = view.render("reference.html", city=city, about=about, sections=found, base=base)
+        return _page(html)
 
     @router.get("/samples/{slug}.png")
     def sample_image(request: Request, slug: str) -> Response:

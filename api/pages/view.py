@@ -33,7 +33,9 @@ class View:
             icons=words.ICONS,
             marks=words.MARKS,
         )
-        self._templates.filters.update(moment=moment, value=value_text, thousands=thousands)
+        self._templates.filters.update(
+            moment=moment, value=value_text, thousands=thousands, roles=words.roles_text
+        )
 
     def render(self, template: str, **values: Any) -> str:
         return self._templates.get_template(template).render(values)

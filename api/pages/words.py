@@ -27,6 +27,23 @@ MARKS: Final[Mapping[Outcome, str]] = {
     Outcome.UNCHECKED: "–",
 }
 
+ROLES: Final[Mapping[str, str]] = {
+    "clerk": "经办 clerk",
+    "seal-keeper": "用印 seal-keeper",
+    "verifier": "核验 verifier",
+    "private-verifier": "社会核验方 private verifier",
+    "subject": "当事人 subject",
+    "credit-centre": "信用中心 credit centre",
+    "auditor": "审计 auditor",
+    "operator": "账本运营 operator",
+}
+
+
+def roles_text(roles: str) -> str:
+    """`clerk · verifier` with each role's Chinese name; what is no known role stays as it is."""
+    return " · ".join(ROLES.get(one.strip(), one.strip()) for one in roles.split("·"))
+
+
 _GREEN: Final = (
     "请核对持证人、场所与下列内容是否一致。",
     "Compare the holder and the premises with what is shown below.",

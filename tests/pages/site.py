@@ -1,9 +1,11 @@
 """The pages on a small application of their own: a test city, its samples, no service behind."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Header, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
 
 from api.errors import ServiceError
 from api.pages import DemoKey, DepartmentCount, Sample, StartData, pages_router
@@ -19,6 +21,13 @@ DEMO_KEYS = [
     ),
     DemoKey("政务服务窗口", "Service counter", "核验 check", "zl_2b"),
 ]
+
+
+class Said(BaseModel):
+    """A body with an example, and a member that may be left out."""
+
+    text: str = Field(examples=["你好"], description="要说的话 what to say")
+    tone: str | None = None
 
 
 class Site:
@@ -84,12 +93,23 @@ class Site:
         return f"/proof/{record.index}"
 
     def app(self) -> FastAPI:
-        app = FastAPI()
+        app = FastAPI(docs_url=None)
         app.include_router(pages_router())
         app.state.verify = self.verify
         app.state.start_data = self.start_data
         app.state.sample_qr = self.sample_qr
         app.state.proof_path = self.proof_path
+
+        @app.post("/v1/echo/{word}", tags=["回声 echo"], summary="原样返回 Say it again")
+        def echo(
+            word: str, said: Said, times: int = 1, authorization: Annotated[str, Header()] = ""
+        ) -> dict[str, object]:
+            """What was sent.
+
+            * with `code`
+              and more
+            """
+            return {"word": word, "text": said.text, "times": times, "by": authorization}
 
         @app.exception_handler(ServiceError)
         def refused(_: Request, error: ServiceError) -> JSONResponse:

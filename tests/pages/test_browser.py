@@ -1,5 +1,6 @@
 """The check page driven in Chromium: three ways in, with and without scripts, large and small."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,14 @@ from tests.pages.browser import Tab, camera_film, chromium, launched, served, ta
 from tests.pages.site import Site
 from verifier.image import MAX_IMAGE_BYTES, read_code
 
-STATES = ["/", "/check", "/check?sample=valid", "/check?sample=unknown", "/check?sample=tampered"]
+STATES = [
+    "/",
+    "/docs",
+    "/check",
+    "/check?sample=valid",
+    "/check?sample=unknown",
+    "/check?sample=tampered",
+]
 COPY_PICTURE = """async (path) => {
   const blob = await (await fetch(path)).blob();
   await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
@@ -339,6 +347,22 @@ def test_text_stands_out_and_everything_has_a_name(desk: Tab) -> None:
         assert len(measured) > 20
         assert [one for one in measured if one[0] < 4.5] == [], path
         assert page.evaluate(NAMELESS) == [], path
+
+
+def test_an_operation_is_sent_from_the_reference(desk: Tab) -> None:
+    page = desk.open("/docs#post-v1-echo-word")
+    page.select_option("#demo-key", index=1)
+    form = page.locator("#post-v1-echo-word form")
+    form.locator("[name=word]").fill("a b/c")
+    form.locator("[name=times]").fill("3")
+    form.locator("button").click()
+    page.get_by_text("404 Not Found").wait_for()
+    desk.forgive(404)
+    form.locator("[name=word]").fill("你 好")
+    form.locator("button").click()
+    page.get_by_text("200 OK").wait_for()
+    said = json.loads(form.locator(".answer code").inner_text())
+    assert said == {"word": "你 好", "text": "你好", "times": 3, "by": "Bearer zl_1a"}
 
 
 def test_codes_can_be_read_off_the_screen(desk: Tab, site: Site) -> None:

@@ -22,7 +22,14 @@ from verifier.verdict import Colour
 
 HERE = Path(__file__).resolve().parents[2] / "api" / "pages"
 WORDS = {"green": "通过", "amber": "待核实", "red": "不通过"}
-PAGES = ["/", "/check", "/check?sample=valid", "/check?sample=unknown", "/check?sample=tampered"]
+PAGES = [
+    "/",
+    "/docs",
+    "/check",
+    "/check?sample=valid",
+    "/check?sample=unknown",
+    "/check?sample=tampered",
+]
 
 
 @pytest.fixture(scope="module")
