@@ -4,7 +4,7 @@ A log is a plain dict from path to bytes, so that a test can tamper with it and 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -186,7 +186,7 @@ class City:
             rule_set="order-36",
             digests=[seeded(f"digest {self._statuses}")],
         )
-        return self.add(replace(content, **changes), slug, **(how or {}))
+        return self.add(content._replace(**changes), slug, **(how or {}))
 
     def state(
         self, before: Made, state: int, reason: str = "penalty-revocation", **how: Any
