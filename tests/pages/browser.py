@@ -45,6 +45,7 @@ def served(app: FastAPI) -> Iterator[str]:
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
+        listener.listen()  # who comes before the server runs waits
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
@@ -137,7 +138,7 @@ def tab(
     context = browser.new_context(
         viewport={"width": width, "height": height}, java_script_enabled=scripts, locale="zh-CN"
     )
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     context.grant_permissions(["clipboard-read", "clipboard-write", "camera"], origin=base)
     page = context.new_page()
     opened = Tab(page, context, base)
