@@ -65,7 +65,7 @@ class City:
     custody: FileCustody
     passphrase: str = field(repr=False)
     clock: Callable[[], float] = time.time
-    random: Callable[[int], bytes] = secrets.token_bytes
+    random: Callable[[int], bytes] = os.urandom
     signers: dict[str, Signer] = field(default_factory=dict)
     enrolled: Mapping[int, bytes] = field(default_factory=dict)
     opened_file: tuple[int, int] | None = None  # device and inode of `database_file`
@@ -284,7 +284,7 @@ def found(
     *,
     suite: str = "ed25519",
     clock: Callable[[], float] = time.time,
-    random: Callable[[int], bytes] = secrets.token_bytes,
+    random: Callable[[int], bytes] = os.urandom,
 ) -> City:
     """Makes the keys of the operator and the log, the tables and the genesis, and opens the city.
 
@@ -317,7 +317,7 @@ def open_city(
     settings: Settings,
     *,
     clock: Callable[[], float] = time.time,
-    random: Callable[[int], bytes] = secrets.token_bytes,
+    random: Callable[[int], bytes] = os.urandom,
 ) -> City:
     """Opens custody, store and ledger, and replays the enrolments."""
     passphrase = read_passphrase(settings)

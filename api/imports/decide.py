@@ -32,14 +32,14 @@ Fingerprint = int
 class Term:
     """One licence of a number, in the ledger or in a batch on its way there.
 
-    `content` is `None` for one in the database; `sealed` is then its wrapped key and its box,
-    which are opened only when a row is to be compared with it.
+    `content` is the values or their fingerprint, or `None` for one in the database; `sealed` is
+    then its wrapped key and its box, opened only when a row is to be compared with it.
     """
 
     held: Held
     valid_from: int
     holder: bytes
-    content: Fingerprint | None
+    content: Mapping[str, Value] | Fingerprint | None
     sealed: tuple[bytes | None, bytes | None] = (None, None)
 
 
@@ -123,8 +123,8 @@ def _again(licences: Licences, row: Mapped, read: Read, term: Term) -> Change:
         values: dict[str, Value] = {}
         for raw in disclosures:
             values.update(parse_disclosure(raw).fields)
-        content = fingerprint(values)
-    if content != fingerprint(read.values):
+        content = values
+    if content != (fingerprint(read.values) if isinstance(content, int) else read.values):
         raise ServiceError("import-row-conflict")
     before = term.held.state
     if row.state == before:

@@ -43,6 +43,7 @@ from verifier.states import STATES, VALID
 
 BATCH = 1_000
 """Rows of one transaction."""
+_BUFFER = 1 << 18
 
 _COLLISIONS = frozenset({"licence-exists", "licence-changed-meanwhile", "licence-holder-has-one"})
 """Refusals of a whole batch, for what another client wrote meanwhile or for a row that collides
@@ -145,7 +146,7 @@ class Importer:
     # the plan and the rows
 
     def _plan(self) -> Plan:
-        with self.source.path.open("rb") as file:
+        with self.source.path.open("rb", buffering=_BUFFER) as file:
             return make_plan(self._rows(file), self._key)
 
     def _rows(self, file: BinaryIO) -> Iterator[Row | BadRow]:
@@ -164,7 +165,7 @@ class Importer:
         counts, position = dict(job.counts), job.position
         pending: _Pending | None = None
         trial: dict[bytes, list[Term]] = {}  # what a dry run would have brought
-        with self.source.path.open("rb") as file:
+        with self.source.path.open("rb", buffering=_BUFFER) as file:
             rows = islice(in_order(self._rows(file), plan, self._key), position, None)
             while run := list(islice(rows, self._size)):
                 self.source.check()
@@ -175,7 +176,9 @@ class Importer:
                 pending = None
                 if job.dry_run:
                     self._note(batch)
-                    _merge(trial, terms)
+                    for number, brought in terms.items():
+                        for term in brought:
+                            _put(trial.setdefault(number, []), term)
                 else:
                     pending = _Pending(batch, self._submit(batch), terms)
                 if self.stop():
@@ -217,9 +220,10 @@ class Importer:
         with self.licences.city.store.read() as reader:
             for number, term in known_terms(reader.connection, self.checked.type, numbers):
                 there.setdefault(number, []).append(term)
-        for number in numbers:
-            for more in ({} if pending is None else pending.terms, trial):
-                _merge(there, {number: more[number]} if number in more else {})
+        for coming in (trial, *(() if pending is None else (pending.terms,))):
+            for number in coming.keys() & set(numbers):
+                for term in coming[number]:
+                    _put(there.setdefault(number, []), term)
         new: dict[bytes, list[Term]] = {}
         for row, read, number in mapped:
             terms = there.setdefault(number, [])
@@ -228,8 +232,8 @@ class Importer:
             except ServiceError as error:
                 self._refuse(batch, row.line, error)
                 continue
-            _merge(there, {number: [term]})
-            _merge(new, {number: [term]})
+            _put(terms, term)
+            _put(new.setdefault(number, []), term)
         return batch, new
 
     def _read_all(
@@ -275,7 +279,7 @@ class Importer:
         held = prepared.held()
         batch.issue(prepared)
         batch.count("issued" if issue.renews is None else "renewed")
-        term = Term(held, read.valid_from, prepared.row["holder_nym"], fingerprint(read.values))
+        term = Term(held, read.valid_from, prepared.row["holder_nym"], read.values)
         if row.state != VALID:
             leaf = batch.end(held, row.state, row.reason or "", prepared.row)
             batch.count(f"ended {STATES[row.state].name}")
@@ -360,13 +364,11 @@ def _moved(term: Term, state: int, head: bytes) -> Term:
     return replace(term, held=replace(term.held, state=state, head_leaf=head))
 
 
-def _merge(into: dict[bytes, list[Term]], more: Mapping[bytes, list[Term]]) -> None:
-    """Adds terms; one of the same record replaces what was known of it."""
-    for number, terms in more.items():
-        found = into.setdefault(number, [])
-        for term in terms:
-            found[:] = [one for one in found if one.held.record_id != term.held.record_id]
-            found.append(term)
+def _put(terms: list[Term], term: Term) -> None:
+    """Adds a term; one of the same record replaces what was known of it."""
+    if terms:
+        terms[:] = [one for one in terms if one.held.record_id != term.held.record_id]
+    terms.append(term)
 
 
 def _is_old_number(value: str) -> bool:

@@ -41,8 +41,8 @@ LICENCES = {
     "driving-licence", "vehicle-licence", "real-estate-certificate", "real-estate-proof",
     "diploma", "degree", "social-security-card", "insurance-statement", "disability-card",
     "elder-card", "constructor", "special-work", "hygiene-permit", "medical-institution",
-    "hazardous-chemicals", "discharge-permit", "delegation", "guardianship", "road-transport", "retail-food",
-    "taxi-driver",
+    "hazardous-chemicals", "discharge-permit", "delegation", "guardianship", "road-transport",
+    "retail-food", "taxi-driver",
 }  # fmt: skip
 CREDITS = {"XZCF", "XZXK", "JDJC", "XYCN", "YZSX", "JYYC", "SXJL", "SXBZ", "QJXX"}
 
