@@ -229,7 +229,7 @@ class City:
             rule_set="2026-04",
             digests=[disclosure_digest(raw) for raw in disclosures],
         )
-        entry = self.sign(replace(content, **changes), slug, issued_at=issued_at, by=by)
+        entry = self.sign(content._replace(**changes), slug, issued_at=issued_at, by=by)
         return Licence(slug, entry, disclosures, self.append(entry))
 
     def transparent(self, licence: Licence, *, show: int = 1, witnesses: int = 3) -> str:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import cbor2
@@ -100,20 +101,24 @@ def base45_decode(text: str, *, max_bytes: int) -> bytes:
 def _groups(digits: bytes) -> bytes:
     """Two bytes for each three base-45 digits, all groups at once.
 
-    The digits of one place become one long number with 32 bits to a group (UTF-32 is the quickest
-    way to spread bytes out). A group is below 2**17, so no sum spills into its neighbour.
+    The digits are read as one long number of which each group has 24 bits: low, middle and high
+    digit, a byte each. A group's value is below 2**17, so no sum spills into its neighbour.
     """
-    low, middle, high = (
-        int.from_bytes(digits[place::3].decode("latin-1").encode("utf-32-be"), "big")
-        for place in range(3)
-    )
     count = len(digits) // 3
-    groups = (low + 45 * middle + 2025 * high).to_bytes(4 * count, "big")
-    if groups[1::4].count(0) != count:
+    whole, high = int.from_bytes(digits, "big"), _last_bytes(count)
+    values = (whole >> 16 & high) + 45 * (whole >> 8 & high) + 2025 * (whole & high)
+    groups = values.to_bytes(3 * count, "big")
+    if groups[::3].count(0) != count:
         raise Refused("base45-malformed", "group above 65535")
     data = bytearray(2 * count)
-    data[0::2], data[1::2] = groups[2::4], groups[3::4]
+    data[0::2], data[1::2] = groups[1::3], groups[2::3]
     return bytes(data)
+
+
+@lru_cache(maxsize=256)
+def _last_bytes(count: int) -> int:
+    """The mask that keeps the last of every three bytes, `count` times."""
+    return int.from_bytes(b"\0\0\xff" * count, "big")
 
 
 def cbor_encode(value: object) -> bytes:
@@ -157,19 +162,21 @@ def take_byte_string(data: bytes, at: int) -> tuple[bytes, int] | None:
 
     None if there is none, or not in its one deterministic spelling: then `cbor_decode` tells why.
     """
-    head = data[at : at + 1]
-    if b"\x40" <= head < b"\x58":
-        begin, size, least = at + 1, head[0] & 0x1F, 0
-    elif head == b"\x58":
-        begin, size, least = at + 2, int.from_bytes(data[at + 1 : at + 2], "big"), 24
-    elif head == b"\x59":
-        begin, size, least = at + 3, int.from_bytes(data[at + 1 : at + 3], "big"), 256
-    elif head == b"\x5a":
-        begin, size, least = at + 5, int.from_bytes(data[at + 1 : at + 5], "big"), 65_536
+    head = data[at] if at < len(data) else 0
+    if head == 0x58:
+        begin, least = at + 2, 24
+    elif 0x40 <= head < 0x58:
+        end = at + 1 + head - 0x40
+        return (data[at + 1 : end], end) if end <= len(data) else None
+    elif head == 0x59:
+        begin, least = at + 3, 256
+    elif head == 0x5A:
+        begin, least = at + 5, 65_536
     else:
         return None
+    size = int.from_bytes(data[at + 1 : begin], "big")
     end = begin + size
-    return None if size < least or end > len(data) else (data[begin:end], end)
+    return (data[begin:end], end) if size >= least and end <= len(data) else None
 
 
 def _check_shape(value: object) -> None:
@@ -183,6 +190,8 @@ def _check_shape(value: object) -> None:
         items = value.values()
     elif type(value) is list:
         items = value
+    if _PLAIN_TYPES.issuperset(map(type, items)):
+        return
     for item in items:
         kind = type(item)
         if kind in _PLAIN_TYPES:
@@ -200,7 +209,8 @@ def _check_order(value: dict[object, object]) -> None:
     keys: list[Any] = list(value)
     types = set(map(type, keys))
     if types == _TEXT:
-        keys = [key.encode() for key in keys]
+        if not "".join(keys).isascii():
+            keys = [key.encode() for key in keys]
         in_order = sorted(sorted(keys), key=len)
     elif types == _INTEGER:
         in_order = sorted(keys, key=None if min(keys) >= 0 else _integer_order)

@@ -9,9 +9,8 @@ and receipts, CWT claims (15, RFC 9597).
 another.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from keys.names import KID_SIZE
 from keys.signer import Signer
@@ -21,6 +20,7 @@ from verifier.errors import Refused
 
 ALG, KID, CWT_CLAIMS, TYP = 1, 4, 15, 16
 ISS, SUB, EXP, IAT = 1, 2, 4, 6
+_LABELS = (frozenset({ALG, KID, CWT_CLAIMS, TYP}), frozenset({ALG, KID, TYP}))
 _TAG_18 = b"\xd2"
 _MAX_SIGNATURE = 8_192
 _MAX_HEADER = 1_024
@@ -28,8 +28,7 @@ _TYP_BYTES = 6  # 16: "zl-s"
 _SUBJECT, _TIME = "A" * 22, 0x7F_FF_FF_FF
 
 
-@dataclass(frozen=True, slots=True)
-class Sign1:
+class Sign1(NamedTuple):
     """A parsed, not yet verified, COSE_Sign1."""
 
     protected: bytes
@@ -73,7 +72,7 @@ def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:
         header = cbor_decode(protected, max_bytes=_MAX_HEADER)
     if not isinstance(header, dict) or header.get(TYP) != typ:
         raise Refused("cose-wrong-type", f"expected {typ}")
-    if header.keys() - {CWT_CLAIMS} != {ALG, KID, TYP} or type(header[ALG]) is not int:
+    if header.keys() not in _LABELS or type(header[ALG]) is not int:
         raise Refused("cose-malformed", "protected header")
     if type(header[KID]) is not bytes or len(header[KID]) != KID_SIZE:
         raise Refused("cose-malformed", "key id")

@@ -7,20 +7,18 @@ field is a disclosure of its own, whose value is a map of that one field.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from verifier.codec import byte_string, cbor_decode, cbor_encode
 from verifier.errors import Refused
 
 SALT_SIZE: Final = 16
 MAX_DISCLOSURE: Final = 32_768
-_SCALARS = (str, int, bool)
+_SCALARS = frozenset({str, int, bool})
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosure:
+class Disclosure(NamedTuple):
     """One group of fields: `name` of the group, field code → text, integer, boolean or list."""
 
     raw: bytes
@@ -52,9 +50,11 @@ def parse_disclosure(raw: bytes) -> Disclosure:
         raise Refused("disclosure-malformed", "name")
     if not isinstance(fields, dict) or not fields:
         raise Refused("disclosure-malformed", "fields")
-    for code, value in fields.items():
-        members = value if isinstance(value, list) else (value,)
-        if type(code) is not str or not all(type(member) in _SCALARS for member in members):
+    if set(map(type, fields)) != {str}:
+        raise Refused("disclosure-malformed", "field name")
+    for value in fields.values():
+        kind = type(value)
+        if kind not in _SCALARS and (kind is not list or not _SCALARS.issuperset(map(type, value))):
             raise Refused("disclosure-malformed", "field")
     return Disclosure(raw, name, fields)
 

@@ -192,13 +192,13 @@ class _Judgement:
         names = self.trust.types.get(code)
         labels = {} if names is None else names.fields
         department = self.trust.authorities.departments[statement.issuer]
+        values = {name: value for shown in disclosures for name, value in shown.fields.items()}
         fields = [
-            Shown(name, *labels.get(name, (name, name)), value)
-            for disclosure in disclosures
-            for name, value in disclosure.fields.items()
+            Shown(name, zh, en, values.pop(name))
+            for name, (zh, en) in labels.items()
+            if name in values
         ]
-        place = {name: number for number, name in enumerate(labels)}
-        fields.sort(key=lambda shown: place.get(shown.code, len(place)))
+        fields += [Shown(name, name, name, value) for name, value in values.items()]
         return Subject(
             code,
             code if names is None else names.zh,

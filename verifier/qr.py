@@ -8,8 +8,7 @@ transparent one brings its inclusion proof and cosigned checkpoint along.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import cbor2
 
@@ -34,8 +33,7 @@ _MAX_DISCLOSURES: Final = 16
 _EMPTY_LIST: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(NamedTuple):
     """What somebody shows: a parsed statement, raw disclosures, and perhaps a proof."""
 
     statement: Statement

@@ -7,8 +7,9 @@ CBOR map of non-personal facts and salted digests. Three types keep apart what i
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from keys.errors import KeysError
 from keys.signer import Signer
@@ -42,10 +43,10 @@ MAX_DAY: Final = 2_932_896
 _ISSUER = re.compile(r"[a-z0-9.-]{1,120}(?:/[a-z0-9-]{1,60}){0,3}/[a-z0-9-]{1,32}", re.ASCII)
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 _MAX_TIME = 1 << 40
+_CLAIMS = frozenset({ISS, SUB, IAT})
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """The payload of a statement. Days count from 1970-01-01; both ends of validity are inclusive.
 
     `valid_until` None means 长期. `status` is (list number, index in the list). `predecessor` is
@@ -62,7 +63,7 @@ class Content:
     digests: Sequence[bytes] = ()
     state: int | None = None
     reason: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def to_map(self) -> dict[int, Any]:
         pairs: list[tuple[int, Any]] = [
@@ -81,8 +82,7 @@ class Content:
         return {label: value for label, value in pairs if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """A well-formed statement of which nothing has been verified yet."""
 
     raw: bytes
@@ -102,8 +102,7 @@ class Statement:
         return leaf_hash(self.raw)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedStatement:
+class VerifiedStatement(NamedTuple):
     """A statement whose signature was checked against `public`; made by `check_statement` only."""
 
     statement: Statement
@@ -138,10 +137,10 @@ def parse_statement(data: bytes) -> Statement:
     """Strict parse of a statement's form: envelope, claims, grammar of its kind. No trust yet."""
     sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_STATEMENT)
     claims = sign1.claims
-    if claims.keys() != {ISS, SUB, IAT}:
+    if claims.keys() != _CLAIMS:
         raise Refused("statement-malformed", "claims")
     issuer, subject, issued_at = claims[ISS], claims[SUB], claims[IAT]
-    if type(issuer) is not str or not _ISSUER.fullmatch(issuer):
+    if type(issuer) is not str or not _is_issuer(issuer):
         raise Refused("statement-malformed", "issuer")
     if type(subject) is not str or not _SUBJECT.fullmatch(subject):
         raise Refused("statement-malformed", "subject")
@@ -179,6 +178,11 @@ def _parse_content(payload: Any) -> Content:
         payload.get(REASON),
         payload.get(FACTS, {}),
     )
+
+
+@lru_cache(maxsize=1024)
+def _is_issuer(text: str) -> bool:
+    return _ISSUER.fullmatch(text) is not None
 
 
 def _is_day(value: Any) -> bool:

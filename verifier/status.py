@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from keys.signer import Signer
 from verifier.codec import cbor_decode, cbor_encode, parse_decimal
@@ -31,8 +31,7 @@ _MAX_RAW: Final = MAX_ENTRIES // 2
 _MAX_TOKEN: Final = _MAX_RAW + 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class StatusAnswer:
+class StatusAnswer(NamedTuple):
     """A legal state (`verifier.states`) and the Unix time at which it was true."""
 
     state: int

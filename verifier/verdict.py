@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from verifier.words import CHECKS, OUTCOMES, SENTENCES
 
@@ -25,8 +25,7 @@ class Outcome(StrEnum):
     UNCHECKED = "not-checked"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One numbered check. `code` says why it failed or was not made, or how it passed."""
 
     number: int
@@ -50,8 +49,7 @@ class Check:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """One disclosed field: its code, its names in both languages, its value."""
 
     code: str
@@ -60,8 +58,7 @@ class Shown:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What the code is about, as far as it could be read: names, dates (ISO) and fields."""
 
     type_code: str
@@ -87,8 +84,7 @@ class Record:
     witnesses: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The judge's answer. `code` is stable; `status_as_of` is when the state was last known."""
 
     colour: Colour
