@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from api.commands import importing
 from api.commands import run as run_commands
+from api.commands.audit import audit_command
 from api.errors import ServiceError
 from keys.errors import ZhenglianError
 from verifier import cli as verifier_cli
@@ -23,6 +24,7 @@ app.command("serve")(run_commands.serve)
 app.command("found")(run_commands.found_command)
 app.command("pack")(run_commands.pack)
 app.command("export")(run_commands.export_command)
+app.command("audit")(audit_command)
 app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
 
