@@ -52,7 +52,9 @@ class Batch:
 
     def end(self, held: Held, state: int, reason: str, row: dict[str, Any] | None) -> bytes:
         """Adds a change of state; returns its leaf. `row`: that of a licence of this batch."""
-        statement = self.licences.state_statement(held, state, reason, self.now)
+        # Its own time: what it follows may have been signed later than the batch was begun.
+        now = self.licences.city.now()
+        statement = self.licences.state_statement(held, state, reason, now)
         leaf = leaf_hash(statement)
         if row is not None:
             row.update(state=state, head_leaf=leaf)
