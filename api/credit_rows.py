@@ -178,7 +178,7 @@ class CreditRows:
         self, client: str, row: Row[Any], step: Step, now: int, effects: Remember | None
     ) -> "Future[Committed[Acted]]":
         """Signs the act and queues it with the row's changes, under compare-and-swap."""
-        phase = _next_phase(row, step.kind)
+        phase = next_phase(row, step.kind)
         rule_set = step.changes.get("rule_set", row.rule_set)
         content = Content(
             step.kind,
@@ -265,7 +265,8 @@ def remember_act(
     connection.execute(insert(ACTS), act)
 
 
-def _next_phase(row: Row[Any], kind: int) -> Phase:
+def next_phase(row: Row[Any], kind: int) -> Phase:
+    """Where an act leads; `record-erased`, or `credit-transition-forbidden`."""
     if row.wrapped_key is None:
         raise ServiceError("record-erased", row.record_id)
     before = Phase(row.phase)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from api.credit_rows import VERSIONS, Acted, CreditRows, Part, Remember, Step, pack
+from api.credit_rows import VERSIONS, Acted, CreditRows, Part, Remember, Step, next_phase, pack
 from api.errors import ServiceError
 from api.principals import Principal, Role
 from api.rules.catalogue import CreditType, Value, disclosure_groups, validate_fields
@@ -240,6 +240,7 @@ class Credits(CreditRows):
         row = self.row(record_id)
         self._require_clerk(principal, row)
         self._check_reason(CREDIT_CORRECTED, reason)
+        next_phase(row, CREDIT_CORRECTED)
         type_ = self.city.catalogue.credit_type(row.type_code)
         values = validate_fields(type_, raw)
         subject = subject_of(type_, values)
@@ -292,6 +293,7 @@ class Credits(CreditRows):
         row = self.row(record_id)
         self._require_keeper(principal, row)
         self._check_reason(CREDIT_REPAIRED, reason)
+        next_phase(row, CREDIT_REPAIRED)
         now = self.city.now()
         opens = self.repairable_from(row)
         if china_day(now) < opens:
