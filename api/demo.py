@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import delete
 
 from api.city import City
+from api.demo_credit import record_demo_entries
 from api.demo_people import DemoLicence, demo_licences
 from api.errors import ServiceError
 from api.licences import Held, Licences, Prepared
@@ -84,6 +85,8 @@ def make_demo(city: City, progress: Callable[[str], None]) -> Demo:
     _enrol(city, progress)
     licences = Licences(city)
     samples = _issue_all(city, licences, progress)
+    progress("记录信用信息 recording credit entries")
+    record_demo_entries(city)
     progress("登记演示调用方 registering demo callers")
     keys = _clients(city)
     data = {
