@@ -125,8 +125,9 @@ class FileCustody:
             private, line, header.nonce, _stretch(passphrase, header.salt, effort)
         )
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path, temporary = self._path(entry.name), self._folder / f".{entry.name}.new"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        path = self._path(entry.name)
+        temporary = self._folder / f".{entry.name}.{sodium.randombytes(8).hex()}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # never a file that others made or may read
         descriptor = os.open(temporary, flags, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
