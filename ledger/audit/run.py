@@ -26,15 +26,14 @@ first job is done before others start, since a city enrols its departments at th
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from ledger.audit.errors import AuditError
 from ledger.audit.files import Files
 from ledger.audit.findings import Findings
 from ledger.audit.keyring import Keyring
+from ledger.audit.pool import Pool
 from ledger.audit.publication import CHINA, Publication, WorkdaysAfter
 from ledger.audit.records import Records
 from ledger.audit.report import AuditReport
@@ -46,7 +45,6 @@ from ledger.audit.worker import (
     Examined,
     Job,
     Outcome,
-    begin,
     examine,
     split,
 )
@@ -318,18 +316,13 @@ class _Audit:
         self, jobs: Iterator[list[Bundle]], processes: int, known: dict[bytes, bytes]
     ) -> Iterator[Outcome]:
         pending: deque[Future[Outcome]] = deque()
-        pool = ProcessPoolExecutor(processes, get_context("spawn"), begin)
-        try:
+        with Pool(processes) as pool:
             for group in jobs:
-                pending.append(pool.submit(examine, Job(group, dict(known), self.tree_only)))
+                pending.append(pool.submit(Job(group, dict(known), self.tree_only)))
                 if len(pending) > 2 * processes:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        except BrokenProcessPool as error:
-            raise AuditError("audit-worker-lost") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _ahead(

@@ -1,14 +1,19 @@
 """The part of an audit that runs on every core: hashing, parsing, checking signatures.
 
-`examine` is a pure function of its arguments and importable by name, so that a pool may start its
-processes by spawning. It never raises for what entries hold: what is wrong with them is its
-result. Which key counts at which index is not decided here, see `ledger.audit.keyring`.
+`examine` is a pure function of its arguments. It never raises for what entries hold: what is wrong
+with them is its result. Which key counts at which index is not decided here, but in
+`ledger.audit.keyring`. `serve` is a worker process, see `ledger.audit.pool`. This file imports the
+verifier alone, so that workers start quickly.
 """
 
+import contextlib
 import gc
+import pickle
+import signal
+import sys
 from collections.abc import Mapping, Sequence
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple, cast
 
 from keys.errors import KeysError
 from keys.names import kid, parse_cose_key
@@ -23,6 +28,7 @@ GOOD, BAD, UNKNOWN = 0, 1, 2
 
 ENROLMENTS: Final = frozenset({GENESIS, DEPARTMENT, KEY})
 _LENGTH: Final = Struct(">H")
+_LENGTH_BYTES: Final = 8
 
 
 class Bundle(NamedTuple):
@@ -91,16 +97,41 @@ class Outcome(NamedTuple):
     keys: dict[bytes, bytes]
 
 
-def begin() -> None:
-    """Before a process's first job: what is loaded is never garbage, and entries make no cycles."""
-    gc.freeze()
-    gc.set_threshold(100_000)
-
-
 def examine(job: Job) -> Outcome:
     """Hashes, parses and checks every entry of a job."""
     keys = dict(job.keys)
     return Outcome([_bundle(one, keys, job.tree_only) for one in job.bundles], keys)
+
+
+def serve() -> None:
+    """Answers jobs from standard input on standard output until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the audit that asks is interrupted, and ends us
+    gc.freeze()  # what is loaded is never garbage, and entries make no cycles
+    gc.set_threshold(100_000)
+    with contextlib.suppress(EOFError):
+        while True:
+            send(sys.stdout.buffer, examine(cast(Job, receive(sys.stdin.buffer))))
+
+
+def send(pipe: IO[bytes] | None, message: Job | Outcome) -> None:
+    """Writes a message as its length and a pickle."""
+    if pipe is None:
+        raise EOFError
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    pipe.write(len(data).to_bytes(_LENGTH_BYTES, "big"))
+    pipe.write(data)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes] | None) -> Job | Outcome:
+    """Reads what `send` wrote at the other end. Raises `EOFError` if that end is closed."""
+    if pipe is None:
+        raise EOFError
+    head = pipe.read(_LENGTH_BYTES)
+    data = pipe.read(int.from_bytes(head, "big"))
+    if not data:
+        raise EOFError
+    return cast("Job | Outcome", pickle.loads(data))  # noqa: S301 - from this program itself
 
 
 def split(data: bytes, count: int) -> tuple[list[bytes], bool]:
