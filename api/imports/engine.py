@@ -103,13 +103,14 @@ class Importer:
     source: Source
     progress: Progress = lambda _done, _total, _counts: None
     stop: Callable[[], bool] = lambda: False
-    _size: int = field(init=False, default=BATCH)
+    _size: int = field(init=False)
     _blame: ServiceError | None = field(init=False, default=None)
     _mapper: RowMapper = field(init=False)
     _key: KeyOf | None = field(init=False)
     _started: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
+        self._size = BATCH
         self._mapper = RowMapper(self.checked)
         renewal = self.checked.map.renewal
         self._key = None if renewal is None else key_of(self._mapper, self.checked.type)
@@ -314,6 +315,8 @@ class Importer:
         ]
         for fault in faults:
             code, detail = fault["code"], fault["detail"]
+            if code == "licence-dates-invalid":
+                detail = ""  # it names the days
             if code == "code-uscc-invalid" and _is_old_number(raw(fault["field"])):
                 code, detail = "import-old-number", ""
             batch.faults.append(RowFault(line, fault["field"], code, detail))
