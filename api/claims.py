@@ -140,7 +140,7 @@ class Claims:
         except _AskedMeanwhile:
             earlier = self._earlier(replay_nym, now)
             if earlier is None:
-                raise ServiceError("unavailable") from None
+                raise ServiceError("claim-asked-meanwhile") from None
             return earlier
 
     def answered(self, principal: Principal, question_id: str) -> Answered:

@@ -197,6 +197,10 @@ class ServiceError(ZhenglianError):
         ),
         # claims and consents
         "claim-unknown": ("没有这次提问", "there is no such question"),
+        "claim-asked-meanwhile": (
+            "同一问题刚被提出，请重试",
+            "the same question was asked at the same moment; retry",
+        ),
         "claim-predicate-not-allowed": (
             "您的角色不能提这个问题",
             "your roles may not ask this question",
@@ -374,6 +378,7 @@ class ServiceError(ZhenglianError):
         "import-over": 409,
         "import-taken-over": 409,
         "claim-unknown": 404,
+        "claim-asked-meanwhile": 409,
         "claim-predicate-not-allowed": 403,
         "claim-purpose-not-allowed": 403,
         "claim-basis-not-allowed": 403,

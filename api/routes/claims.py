@@ -1,6 +1,7 @@
 """Claims over HTTP: the questions that may be asked, asking, receipts, consents, who asked."""
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path, Query, Response
@@ -29,8 +30,8 @@ from api.rules.catalogue import Term
 from verifier.codec import b64decode, b64encode
 
 router = APIRouter()
-_CLAIMS = ["核验提问 claims"]
-_OWN = ["本人 my own file"]
+_CLAIMS: list[str | Enum] = ["核验提问 claims"]
+_OWN: list[str | Enum] = ["本人 my own file"]
 _MAX_RECEIPT = 8_192
 ConsentId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{22}$", description="Consent id")]
 

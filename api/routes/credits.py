@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
@@ -37,9 +38,9 @@ from api.routes.licences import iso_time
 from api.rules import codes
 
 router = APIRouter()
-_DEPARTMENT = ["信用 credit"]
-_OWN = ["本人 my own file"]
-_PUBLIC = ["公示 public record"]
+_DEPARTMENT: list[str | Enum] = ["信用 credit"]
+_OWN: list[str | Enum] = ["本人 my own file"]
+_PUBLIC: list[str | Enum] = ["公示 public record"]
 RecordId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{22}$", description="Record id")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=200)]
