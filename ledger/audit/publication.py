@@ -39,6 +39,15 @@ class Publication:
         elif act.grade != MINOR and act.valid_from is not None:
             self._due[act.subject] = (index, act.valid_from)
 
+    def corrected(self, act: Act) -> None:
+        """A correction before publication may find that none is due."""
+        if act.grade == MINOR or act.about_organisation is False:
+            self._due.pop(act.subject, None)
+        if act.about_organisation is not None:
+            self._about.pop(act.subject, None)
+            if not act.about_organisation:
+                self._about[act.subject] = False
+
     def published(self, index: int, act: Act) -> None:
         if act.subject in self._about:
             self._name("audit-person-published", index, act.subject, act.issuer, "")

@@ -9,12 +9,13 @@ from enum import IntEnum
 from struct import Struct
 from typing import Final, NamedTuple
 
-from ledger.audit.credit import CREDIT_STEPS, Phase
 from ledger.audit.findings import Findings
 from ledger.audit.publication import Publication
 from ledger.audit.worker import Act
+from verifier.credit import CREDIT_STEPS, Phase
 from verifier.kinds import (
     CREDIT,
+    CREDIT_CORRECTED,
     CREDIT_DISPUTED,
     CREDIT_EXPIRED,
     CREDIT_PUBLISHED,
@@ -172,6 +173,8 @@ class Records:
     def _credit_step(self, index: int, act: Act, phase: Phase) -> int:
         if act.kind == CREDIT_PUBLISHED:
             self._publication.published(index, act)
+        elif act.kind == CREDIT_CORRECTED:
+            self._publication.corrected(act)
         after = CREDIT_STEPS[phase].get(act.kind)
         if after is None:
             self._name("audit-credit-step", index, act, _step(phase, act.kind))

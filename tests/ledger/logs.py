@@ -227,7 +227,7 @@ class City:
             rule_set="order-36" if kinds.RULE_SET in labels else None,
             digests=[seeded("new digest")] if kinds.DIGESTS in labels else (),
             reason="because" if kinds.REASON in labels else None,
-            facts={"until": TODAY} if kinds.FACTS in labels else {},
+            facts=how.pop("facts", {"until": TODAY} if kinds.FACTS in labels else {}),
         )
         how.setdefault("subject", before.subject)
         how.setdefault("at", before.at + 60)

@@ -173,3 +173,14 @@ def test_counts_by_department_and_code() -> None:
     assert report.counts[market, kinds.CREDIT] == 3
     assert report.departments[market].zh == "market局"
     assert TODAY > DECIDED
+
+
+def test_a_correction_may_find_that_no_publication_is_due() -> None:
+    city = City()
+    city.follow(city.credit(day=DECIDED), kinds.CREDIT_CORRECTED, facts={"org": True, "grade": 1})
+    city.follow(city.credit(day=DECIDED), kinds.CREDIT_CORRECTED, facts={"org": False})
+    clean(city)
+    act = city.credit(day=DECIDED, org=False)
+    act = city.follow(act, kinds.CREDIT_CORRECTED, facts={"org": True})
+    city.follow(act, kinds.CREDIT_PUBLISHED)
+    clean(city)
