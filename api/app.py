@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,6 +57,13 @@ class _Documented(FastAPI):
 
 def create_app(city: City) -> FastAPI:
     """The service over an open city, which is closed with the app."""
+    app = bare_app()
+    seat(app, city)
+    return app
+
+
+def seat(app: FastAPI, city: City) -> None:
+    """Gives an app of `bare_app`, which is not running, the city that it shall serve."""
     licence_book, credit_book = Licences(city), Credits(city)
     services = Services(
         city,
@@ -65,44 +72,37 @@ def create_app(city: City) -> FastAPI:
         credit_book,
         Claims(city, licence_book, credit_book),
     )
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        days = asyncio.create_task(keep_days(credit_book))
-        yield
-        days.cancel()
-        await asyncio.wait([days])
-        city.close()
-
-    app = _bare(lifespan)
-    app.add_middleware(
-        BodyLimit,
-        most=city.settings.max_body_mib << 20,
-        exempt=lambda path: path.startswith("/v1/imports"),
-    )
-    metrics = Metrics(city)
-    app.add_middleware(Observed, metrics=metrics)  # the outermost: sees every answer
-    app.state.metrics = metrics
-    app.state.services = services
-    app.state.verify = lambda payload: verify(city, payload)
     demo = read_demo(city.settings.data) if city.settings.demo else None
+    app.state.services = services
+    app.state.metrics = Metrics(city)
+    app.state.most_bytes = city.settings.max_body_mib << 20
+    app.state.verify = lambda payload: verify(city, payload)
     app.state.start_data = lambda: _start(services, demo)
     app.state.sample_qr = (lambda slug: None) if demo is None else demo.sample_qr(services)
     app.state.proof_path = _proof_path
-    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    days = asyncio.create_task(keep_days(services.credits))
+    yield
+    days.cancel()
+    await asyncio.wait([days])
+    services.city.close()
 
 
 def _start(services: Services, demo: Any) -> StartData:
     return make_start_data(services, demo)
 
 
-def _bare(lifespan: Callable[..., Any] | None = None) -> FastAPI:
-    """Routes and handlers without a city."""
+def bare_app() -> FastAPI:
+    """Routes, handlers and middleware, without a city."""
     app = _Documented(
         title="证链 Zhenglian",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_lifespan,
         default_response_class=JSONResponse,
         docs_url=None,
         redoc_url=None,
@@ -113,12 +113,14 @@ def _bare(lifespan: Callable[..., Any] | None = None) -> FastAPI:
         app.include_router(module.router)
     app.include_router(log.tiles)
     app.include_router(pages_router())
+    app.add_middleware(BodyLimit, exempt=lambda path: path.startswith("/v1/imports"))
+    app.add_middleware(Observed)  # the outermost: sees every answer
     return app
 
 
 def openapi() -> dict[str, Any]:
     """The OpenAPI document, for the reference pages."""
-    return _bare().openapi()
+    return bare_app().openapi()
 
 
 def _proof_path(record: Record) -> str | None:

@@ -13,23 +13,23 @@ class _TooLarge(Exception):
 
 
 class BodyLimit:
-    """Answers 413 to bodies above `most` bytes, by their declared or their actual length.
+    """Answers 413 to bodies above `app.state.most_bytes`, by declared or by actual length.
 
     `exempt` says for which paths a larger bound holds elsewhere.
     """
 
-    def __init__(self, app: ASGIApp, most: int, exempt: Callable[[str], bool]) -> None:
+    def __init__(self, app: ASGIApp, exempt: Callable[[str], bool]) -> None:
         self.app = app
-        self.most = most
         self.exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self.exempt(scope["path"]):
             await self.app(scope, receive, send)
             return
+        most: int = scope["app"].state.most_bytes
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.most:
-            await self._refuse(scope["path"], send)
+        if declared.isdigit() and int(declared) > most:
+            await self._refuse(scope["path"], most, send)
             return
         taken, started = 0, False
 
@@ -37,7 +37,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self.most:
+            if taken > most:
                 raise _TooLarge
             return message
 
@@ -51,10 +51,10 @@ class BodyLimit:
         except _TooLarge:
             if started:
                 raise
-            await self._refuse(scope["path"], send)
+            await self._refuse(scope["path"], most, send)
 
-    async def _refuse(self, path: str, send: Send) -> None:
-        refusal = ServiceError("request-too-large", f"at most {self.most} bytes")
+    async def _refuse(self, path: str, most: int, send: Send) -> None:
+        refusal = ServiceError("request-too-large", f"at most {most} bytes")
         body = problem_bytes(problem(refusal, path))
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),

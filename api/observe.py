@@ -81,18 +81,17 @@ class _CityMetrics:
 class Observed:
     """Pure ASGI middleware: counts and logs each request when its answer has ended.
 
-    `log` takes an event and its values; `monotonic` gives seconds.
+    The counts are those of `app.state.metrics`. `log` takes an event and its values; `monotonic`
+    gives seconds.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        metrics: Metrics,
         log: Callable[..., object] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app = app
-        self.metrics = metrics
         self.log = log or structlog.get_logger("zhenglian.request").info
         self.monotonic = monotonic
 
@@ -116,8 +115,9 @@ class Observed:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", _UNROUTED)
         method = scope["method"] if scope["method"] in _METHODS else _UNROUTED
-        self.metrics.requests.labels(method, route, str(status)).inc()
-        self.metrics.seconds.labels(route).observe(seconds)
+        metrics: Metrics = scope["app"].state.metrics
+        metrics.requests.labels(method, route, str(status)).inc()
+        metrics.seconds.labels(route).observe(seconds)
         self.log(
             "request",
             method=method,

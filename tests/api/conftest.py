@@ -7,11 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import api.city
 import keys.custody
-from api.app import create_app
+from api.app import bare_app, seat
 from api.city import City
 from keys.custody import Effort
 from tests.api.service import Clock, Service, Template, found_template, open_copy
@@ -54,7 +55,14 @@ def city(folder: Path, clock: Clock) -> Iterator[City]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def app() -> FastAPI:
+    """One application for every test, which gives it its city; making it takes a while."""
+    return bare_app()
+
+
 @pytest.fixture
-def service(city: City, clock: Clock, template: Template) -> Iterator[Service]:
-    with TestClient(create_app(city), raise_server_exceptions=False) as client:
+def service(app: FastAPI, city: City, clock: Clock, template: Template) -> Iterator[Service]:
+    seat(app, city)
+    with TestClient(app, raise_server_exceptions=False) as client:
         yield Service(city, client, clock, template.keys)
