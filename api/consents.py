@@ -4,6 +4,7 @@ A consent names client, predicate and purpose, ends by itself, is used up by use
 withdrawn at any time with effect at once. Receipts given before a withdrawal stay valid.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,9 +58,13 @@ class Consents:
         purpose: str,
         minutes: int,
         uses: int = 1,
+        effects: Callable[[Connection, str], None] | None = None,
     ) -> Consent:
         """Raises: role-missing, client-unknown, claim-basis-not-allowed,
-        claim-purpose-not-allowed, consent-limits."""
+        claim-purpose-not-allowed, consent-limits.
+
+        `effects` runs in the same transaction, with the consent's id.
+        """
         nym = subject_nym(principal)
         if not 1 <= minutes <= MAX_MINUTES or not 1 <= uses <= MAX_USES:
             raise ServiceError("consent-limits", f"{MAX_MINUTES} / {MAX_USES}")
@@ -84,6 +89,8 @@ class Consents:
         with self.city.store.write() as writer:
             _check_asker(writer.connection, client)
             writer.connection.execute(insert(CONSENTS), row)
+            if effects is not None:
+                effects(writer.connection, str(row["id"]))
             writer.commit()
         return _consent(self._row(str(row["id"])))
 
@@ -113,6 +120,13 @@ class Consents:
         )
         with self.city.store.read() as reader:
             return [_consent(row) for row in reader.connection.execute(query)]
+
+    def one(self, principal: Principal, consent_id: str) -> Consent:
+        """One of the caller's own; `consent-unknown`."""
+        row = self._row(consent_id)
+        if row.subject_nym != subject_nym(principal):
+            raise ServiceError("consent-unknown", consent_id[:40])
+        return _consent(row)
 
     # what a question needs of one
 

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, update
+from sqlalchemy import Connection, Row, Table, update
 
 from api.city import City
 from api.credit_rows import remember_act
 from api.credits import Credits
 from api.errors import ServiceError
+from api.idempotency import forget
 from api.licences import Licences
 from api.principals import Principal, Role
 from api.rules.credit import china_day, day_of
 from api.rules.workdays import add_months
-from api.tables import CREDITS, IDEMPOTENCY, LICENCES
+from api.tables import CREDITS, LICENCES
 from ledger.model import Appended, Draft
 from verifier.credit import Phase
 from verifier.kinds import ERASURE
@@ -154,9 +155,7 @@ def _erase(
         )
         if moved.rowcount != 1:
             raise ServiceError(changed, row.record_id)
-        connection.execute(
-            delete(IDEMPOTENCY).where(IDEMPOTENCY.c.answer.contains(row.record_id, autoescape=True))
-        )
+        forget(connection, row.record_id)
         remember_act(connection, row.record_id, entry, ERASURE, reason, principal.client, now)
         erased = Erased(row.record_id, reason, entry.index, entry.leaf_hash)
         if effects is not None:

@@ -1,22 +1,23 @@
 """Idempotency keys: a repeated write gets the answer of the first, and is not done again.
 
 The answer is stored in the transaction of the write itself, so there is no moment at which the
-one is durable and the other is not.
+one is durable and the other is not. It is sealed like a record, and requests are told apart by
+keyed pseudonyms: what was written may be personal. `forget` removes the answers about a record.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from api.city import City
 from api.errors import ServiceError
 from api.tables import IDEMPOTENCY
+from api.vault import Vault
 from verifier.codec import cbor_encode
 
 _KEY = re.compile(r"[\x21-\x7e]{1,128}", re.ASCII)
@@ -32,17 +33,26 @@ class Slot:
 
     client: str
     key: str
-    request_hash: bytes
+    request_nym: bytes
     at: int
+    vault: Vault = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the sealed answer is bound to."""
+        return f"answer\x00{self.client}\x00{self.key}"
 
     def remember(self, connection: Connection, answer: Mapping[str, Any]) -> None:
         """Stores the answer inside the write's transaction."""
+        sealed = self.vault.seal(self.name, json.dumps(answer).encode())
         row = {
             "client": self.client,
             "key": self.key,
-            "request_hash": self.request_hash,
-            "answer": json.dumps(answer, ensure_ascii=False),
+            "request_nym": self.request_nym,
+            "records": " ".join(_records(answer)),
             "at": self.at,
+            "wrapped_key": sealed.wrapped_key,
+            "box": sealed.box,
         }
         try:
             connection.execute(insert(IDEMPOTENCY), row)
@@ -66,8 +76,8 @@ def once(
         return write(None), False
     if not _KEY.fullmatch(key):
         raise ServiceError("idempotency-key-invalid")
-    digest = sha256(cbor_encode(request)).digest()
-    slot = Slot(client, key, digest, city.now())
+    nym = city.vault.pseudonym("request", cbor_encode(request).hex())
+    slot = Slot(client, key, nym, city.now(), city.vault)
     earlier = _find(city, slot)
     if earlier is None:
         try:
@@ -80,15 +90,36 @@ def once(
     return earlier, True
 
 
+def forget(connection: Connection, record_id: str) -> None:
+    """Removes every stored answer that names a record: its data are being erased."""
+    named = IDEMPOTENCY.c.records.contains(record_id, autoescape=True)
+    connection.execute(delete(IDEMPOTENCY).where(named))
+
+
 def _find(city: City, slot: Slot) -> Mapping[str, Any] | None:
-    query = select(IDEMPOTENCY.c.request_hash, IDEMPOTENCY.c.answer).where(
+    columns = (IDEMPOTENCY.c.request_nym, IDEMPOTENCY.c.wrapped_key, IDEMPOTENCY.c.box)
+    query = select(*columns).where(
         IDEMPOTENCY.c.client == slot.client, IDEMPOTENCY.c.key == slot.key
     )
     with city.store.read() as reader:
         row = reader.connection.execute(query).one_or_none()
     if row is None:
         return None
-    if row.request_hash != slot.request_hash:
+    if row.request_nym != slot.request_nym:
         raise ServiceError("idempotency-key-reused", slot.key)
-    answer: Mapping[str, Any] = json.loads(row.answer)
+    opened = city.vault.open(slot.name, row.wrapped_key, row.box)
+    answer: Mapping[str, Any] = json.loads(opened)
     return answer
+
+
+def _records(answer: object) -> Iterator[str]:
+    """Ids of the records that an answer is about."""
+    if isinstance(answer, Mapping):
+        for name, value in answer.items():
+            if name == "record_id":
+                yield str(value)
+            else:
+                yield from _records(value)
+    elif isinstance(answer, list):
+        for each in answer:
+            yield from _records(each)

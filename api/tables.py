@@ -182,14 +182,19 @@ class StatusCounterRow(_Base, table=True):
 
 
 class IdempotencyRow(_Base, table=True):
-    """What was answered to a write, so that its repetition gets the same answer."""
+    """What was answered to a write, sealed, so that its repetition gets the same answer.
+
+    `records` holds the ids of the records that the answer is about, parted by blanks.
+    """
 
     __tablename__ = "idempotency"
     client: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
-    request_hash: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
-    answer: str = Field(sa_column=Column(Text, nullable=False))
+    request_nym: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    records: str = Field(sa_column=Column(Text, nullable=False))
     at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    wrapped_key: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    box: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 

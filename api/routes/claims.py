@@ -1,5 +1,6 @@
 """Claims over HTTP: the questions that may be asked, asking, receipts, consents, who asked."""
 
+import json
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, cast
@@ -24,7 +25,6 @@ from api.routes.claim_models import (
     ReceiptRead,
 )
 from api.routes.credit_shapes import proof_path
-from api.routes.credits import request_nym
 from api.routes.licences import iso_time
 from api.rules.catalogue import Term
 from verifier.codec import b64decode, b64encode
@@ -140,7 +140,7 @@ def ask(
         fresh.append(answered)
         return {"question_id": answered.question_id}
 
-    request = request_nym(use, ["ask"], body)
+    request = ["ask", json.dumps(body.model_dump())]  # JSON, for floats have no one CBOR
     kept, repeated = once(use.city, caller.client, key, request, write)
     response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
     if repeated:
@@ -183,17 +183,31 @@ def verify_receipt(body: ReceiptRequest, use: Use) -> dict[str, Any]:
     summary="给予同意 Give a consent",
     response_model=ConsentShown,
 )
-def give_consent(body: ConsentRequest, use: Use, caller: Caller) -> dict[str, Any]:
+def give_consent(
+    body: ConsentRequest, use: Use, caller: Caller, response: Response, key: IdempotencyKey = None
+) -> dict[str, Any]:
     """For one client, one question, one purpose; it ends by itself and may be withdrawn."""
-    consent = use.claims.consents.give(
-        caller,
-        client=body.client,
-        predicate=use.city.catalogue.predicate(body.predicate),
-        purpose=body.purpose,
-        minutes=body.minutes,
-        uses=body.uses,
-    )
-    return _consent_json(use, consent)
+
+    def write(slot: Slot | None) -> Mapping[str, Any]:
+        def remember(connection: Connection, consent_id: str) -> None:
+            if slot is not None:
+                slot.remember(connection, {"id": consent_id})
+
+        given = use.claims.consents.give(
+            caller,
+            client=body.client,
+            predicate=use.city.catalogue.predicate(body.predicate),
+            purpose=body.purpose,
+            minutes=body.minutes,
+            uses=body.uses,
+            effects=remember,
+        )
+        return {"id": given.id}
+
+    request = ["consent", json.dumps(body.model_dump())]
+    kept, repeated = once(use.city, caller.client, key, request, write)
+    response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
+    return _consent_json(use, use.claims.consents.one(caller, kept["id"]))
 
 
 @router.get(

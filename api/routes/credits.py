@@ -486,12 +486,7 @@ def _once(
     response: Response,
     write: Callable[[Slot | None], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    request = request_nym(use, what, body)
+    request = [*what, json.dumps(body.model_dump())]  # JSON, for floats have no one CBOR
     answer, repeated = once(use.city, caller.client, key, request, write)
     response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
     return dict(answer)
-
-
-def request_nym(use: Services, what: list[str], body: BaseModel) -> bytes:
-    """Tells requests apart under a key: a plain hash of what they hold could be guessed."""
-    return use.city.vault.pseudonym("request", json.dumps([*what, body.model_dump()]))

@@ -664,6 +664,15 @@ def test_a_consent_says_what_it_is_for_and_is_its_subjects_alone(lender: Service
     problem_of(lender.post("citizen", "/v1/me/consents/short/withdraw"), "request-invalid", 422)
 
 
+def test_giving_a_consent_again_under_the_same_key_gives_one(lender: Service) -> None:
+    body = {"client": "lender", "predicate": PERSONAL, "purpose": "lending"}
+    headers = {"Idempotency-Key": "give-1"}
+    answers = [lender.post("citizen", "/v1/me/consents", body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert len(lender.get("citizen", "/v1/me/consents").json()["consents"]) == 1
+
+
 # ---- receipts ------------------------------------------------------------------------------------
 
 

@@ -690,6 +690,18 @@ def test_the_same_key_and_request_have_one_effect(service: Service) -> None:
     assert service.city.ledger.size == size + 1
 
 
+def test_stored_answers_are_sealed(service: Service, folder: Path) -> None:
+    headers = {"Idempotency-Key": "sealed"}
+    body = {"type": "food-licence", "fields": sample("food-licence")}
+    issued = service.post("market", "/v1/licences", body, headers=headers).json()
+    again = service.post("market", "/v1/licences", body, headers=headers).json()
+    assert again == issued
+    stored = stored_bytes(folder)
+    for secret in (*issued["disclosures"], issued["identifier"], issued["qr"][:80], COMPANY):
+        assert secret.encode() not in stored
+    assert b"sealed" in stored, "the search would see what is there"
+
+
 def test_broken_text_is_refused_not_crashed_on(service: Service) -> None:
     raw = b'{"type": "penalty", "grade": 2, "fields": {"name": "\\ud800", "docno": "\\u0000"}}'
     answer = service.call(
