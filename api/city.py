@@ -230,9 +230,11 @@ class City:
 
     def trust(self) -> Trust:
         """The city as its own verifier sees it now; the caller brings the states."""
-        now = self.now()
+        authorities, now = self.authorities, self.now()
+        if authorities.log_key is None:
+            raise ServiceError("city-not-founded")
         return Trust(
-            self.authorities,
+            authorities,
             self.type_names,
             None,
             made_at=now,

@@ -349,6 +349,7 @@ class ServiceError(ZhenglianError):
         "department-mismatch": 403,
         "client-exists": 409,
         "client-unknown": 404,
+        "city-not-founded": 503,
         "passphrase-missing": 500,
         "passphrase-exposed": 500,
         "signer-missing": 503,
