@@ -169,7 +169,7 @@ class City:
         self.enrol(self.key_content(slug, self.departments[slug], scope))
         self.states[slug] = []
 
-    def key_content(self, slug: str, key: Signer, scope: Sequence[str], **facts: Any) -> Content:
+    def key_content(self, slug: str, key: Signer, scope: Sequence[str], /, **facts: Any) -> Content:
         """What enrols a key from a year before `NOW`; `facts` override."""
         cose_key = cose_key_bytes(key.suite, key.public)
         message = proof_of_possession_message(self.origin, slug, cose_key)

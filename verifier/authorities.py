@@ -4,6 +4,7 @@ One mechanism serves the server at start, the audit, and a counter loading its t
 hands the enrolling statements to `Authorities.enrol` in ledger order. Nothing else adds a key.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from verifier.note import VerifierKey, parse_vkey
 from verifier.statement import Statement, VerifiedStatement, check_statement
 
 OPERATOR = "operator"
+_SLUG = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,19 @@ class Authorities:
             raise Refused("enrolment-before-genesis")
         if statement.kid != self.operator.kid or statement.issuer != self.operator.issuer:
             raise Refused("enrolment-not-by-operator")
+        if kind not in (DEPARTMENT, KEY):
+            raise Refused("enrolment-malformed", "kind")
         verified = check_statement(statement, self.operator.public)
         if kind == DEPARTMENT:
             self._department(statement.content.facts)
-        elif kind == KEY:
+        else:
             self._key(statement.content.facts, index)
         return verified
 
     def key_for(self, statement: Statement) -> EnrolledKey:
-        """The enrolled key a statement names, or `Refused`.
+        """The enrolled key a statement names, or `Refused`: see `check_scope` for what it may do.
 
-        key-not-enrolled: nobody enrolled this key; key-of-another: it is another issuer's;
-        key-out-of-scope: it may not sign this type; key-out-of-date: not at that time.
+        key-not-enrolled: nobody enrolled this key; key-of-another: it is another issuer's.
         """
         key = self.keys.get(statement.kid)
         if key is None:
@@ -108,9 +111,10 @@ class Authorities:
         log_key = parse_vkey(vkey)
         if log_key.name != origin:
             raise Refused("enrolment-malformed", "log key of another origin")
+        name_zh, name_en = _text(facts, "name_zh"), _text(facts, "name_en")
         verified = check_statement(statement, public)
         self.origin, self.log_key = origin, log_key
-        self.name_zh, self.name_en = _text(facts, "name_zh"), _text(facts, "name_en")
+        self.name_zh, self.name_en = name_zh, name_en
         issuer = statement.issuer
         self.operator = EnrolledKey(issuer, suite, public, frozenset(), 0, None, index)
         self.keys[statement.kid] = self.operator
@@ -118,7 +122,10 @@ class Authorities:
         return verified
 
     def _department(self, facts: Mapping[str, Any]) -> None:
-        issuer = f"{self.origin}/{_text(facts, 'id')}"
+        slug = _text(facts, "id")
+        if not _SLUG.fullmatch(slug):
+            raise Refused("enrolment-malformed", "id")
+        issuer = f"{self.origin}/{slug}"
         if issuer in self.departments:
             raise Refused("enrolment-repeated", issuer)
         self.departments[issuer] = Department(

@@ -20,6 +20,8 @@ from verifier.errors import Refused
 _B45 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _B45_BYTES = _B45.encode("ascii")
 _B45_BAD = 0xFF
+LAST_GROUP = "last group above 255"
+"""The detail of a refusal that a text cut short would get."""
 _B45_VALUES = bytes(
     _B45_BYTES.index(code) if code in _B45_BYTES else _B45_BAD for code in range(256)
 )
@@ -93,7 +95,7 @@ def base45_decode(text: str, *, max_bytes: int) -> bytes:
     if whole < len(digits):
         last = digits[whole] + 45 * digits[whole + 1]
         if last > 0xFF:
-            raise Refused("base45-malformed", "last group above 255")
+            raise Refused("base45-malformed", LAST_GROUP)
         data += bytes((last,))
     return data
 

@@ -56,6 +56,7 @@ CLOCK_SKEW: Final = 300
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _PASSED: Final = {number: Check(number, Outcome.PASSED, "passed") for number in CHECKS}
 _NOT_REACHED: Final = {n: Check(n, Outcome.UNCHECKED, "not-reached") for n in CHECKS}
+_NEVER: Final = 1 << 63
 _BEIJING: Final = 8 * 3600
 """Days of validity are counted in China Standard Time, which has no daylight saving."""
 
@@ -94,6 +95,7 @@ class _Judgement:
         self.record: Record | None = None
         self.state: int | None = None
         self.as_of: int | None = None
+        self.until = _NEVER
 
     def run(self, payload: str | bytes, proof: TlogProof | None, absent: bool) -> None:
         presented = self._form(payload)
@@ -106,7 +108,7 @@ class _Judgement:
         self._validity(statement)
         if absent:
             raise self._fail(LEDGER, "not-in-ledger")
-        self._ledger(statement, presented.proof or proof)
+        self._ledger(statement, key, presented.proof or proof)
         self._status(statement)
         if not presented.disclosures:
             self._amber("no-disclosure")
@@ -229,7 +231,7 @@ class _Judgement:
         else:
             self._pass(VALIDITY)
 
-    def _ledger(self, statement: Statement, proof: TlogProof | None) -> None:
+    def _ledger(self, statement: Statement, key: EnrolledKey, proof: TlogProof | None) -> None:
         if proof is None:
             self._skip(LEDGER, "no-proof")
             self._skip(WITNESSES, "no-proof")
@@ -238,6 +240,8 @@ class _Judgement:
             checkpoint = check_proof(proof, statement.raw, self.trust.log_key, None)
         except (Refused, KeysError) as error:
             raise self._fail(LEDGER, error.code, error.detail) from error
+        if proof.index < key.index:
+            raise self._fail(LEDGER, "key-out-of-date", f"{proof.index} < {key.index}")
         self._pass(LEDGER, detail=f"{proof.index} / {checkpoint.size}")
         witnesses: tuple[str, ...] = ()
         if self.trust.policy is None or not self.trust.policy.witnesses:
@@ -268,6 +272,7 @@ class _Judgement:
             self._amber("status-unknown")
         else:
             self.state, self.as_of = answer.state, answer.as_of
+            self.until = _NEVER if answer.until is None else answer.until
             if answer.state != VALID:
                 raise self._fail(STATUS, f"status-{STATES[answer.state].name}")
             self._pass(STATUS)
@@ -280,7 +285,7 @@ class _Judgement:
             code = "status-unknown"
         elif self.as_of > self.now + CLOCK_SKEW:
             code = "status-from-future"
-        elif self.now - self.as_of > self.trust.max_status_age:
+        elif self.now > min(self.as_of + self.trust.max_status_age, self.until):
             code = "status-stale"
         else:
             self._pass(FRESHNESS)

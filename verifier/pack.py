@@ -111,6 +111,9 @@ def open_pack(data: bytes, *, log_key: str | None = None) -> Trust:
 
 
 def _authorities(content: PackContent, log_key: str | None) -> Authorities:
+    indexes = [enrolment.index for enrolment in content.enrolments]
+    if indexes != sorted(set(indexes)):
+        raise Refused("pack-malformed", "enrolments out of order")
     authorities = Authorities()
     proofs: list[tuple[bytes, Enrolment]] = []
     for enrolment in content.enrolments:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import cbor2
 
 from verifier.codec import (
+    LAST_GROUP,
     base45_decode,
     base45_encode,
     cbor_decode,
@@ -58,11 +59,24 @@ def parse_qr(text: str) -> Presented:
         raise Refused("too-large", "QR text")
     if not text.startswith(PREFIX):
         raise Refused("qr-not-ours")
-    if text.count(PREFIX) > 1:
-        raise Refused("qr-doubled")
+    try:
+        return _parse_text(text)
+    except Refused as error:
+        # Not before: the alphabet holds the prefix, so one code in thousands has it by chance.
+        if text.count(PREFIX) > 1:
+            raise Refused("qr-doubled") from error
+        raise
+
+
+def _parse_text(text: str) -> Presented:
     if len(text) % 3 == (len(PREFIX) + 1) % 3:
         raise Refused("qr-truncated", "length")
-    data = base45_decode(text[len(PREFIX) :], max_bytes=_MAX_BYTES)
+    try:
+        data = base45_decode(text[len(PREFIX) :], max_bytes=_MAX_BYTES)
+    except Refused as error:
+        if error.detail == LAST_GROUP:
+            raise Refused("qr-truncated", "length") from error
+        raise
     compact = _compact(data)
     if compact is not None:
         return compact

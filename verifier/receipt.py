@@ -98,6 +98,8 @@ def _parse(sign1: Sign1) -> tuple[Receipt, str]:
         raise Refused("receipt-malformed", "hashes")
     if answer not in ANSWERS or any(type(claims[label]) is not int for label in (EXP, IAT)):
         raise Refused("receipt-malformed", "answer or times")
+    if claims[EXP] < claims[IAT]:
+        raise Refused("receipt-malformed", "expires before it was issued")
     receipt = Receipt(
         claims[SUB], predicate, ANSWERS[answer], audience, *hashes, claims[IAT], claims[EXP]
     )

@@ -32,10 +32,12 @@ _MAX_TOKEN: Final = _MAX_RAW + 65_536
 
 
 class StatusAnswer(NamedTuple):
-    """A legal state (`verifier.states`) and the Unix time at which it was true."""
+    """A legal state (`verifier.states`), the Unix time at which it was true, and, where its source
+    says so, the time after which it must not be used."""
 
     state: int
     as_of: int
+    until: int | None = None
 
 
 class StatusSource(Protocol):
@@ -91,7 +93,7 @@ class StatusBook:
         state = None if token is None else token.state(index)
         if token is None or state is None:
             return None
-        return StatusAnswer(state, token.issued_at)
+        return StatusAnswer(state, token.issued_at, token.expires_at)
 
 
 def pack_states(states: Sequence[int]) -> bytes:

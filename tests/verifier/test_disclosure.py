@@ -162,7 +162,7 @@ def test_sd_cwt_redacted_hashes(name: str, shared: Shared) -> None:
 
 
 def test_sd_cwt_first_disclosure_is_redacted_as_in_the_issued_token(shared: Shared) -> None:
-    """The draft's lone example hashes the bare disclosure; its tokens, as we do, the wrapped one."""
+    """The draft's lone example hashes the bare disclosure; its tokens and we, the wrapped one."""
     folder = shared("vectors/sd-cwt/examples")
     raw = (folder / "first-disclosure.cborseq").read_bytes()
     lone = (folder / "first-blinded-hash.txt").read_text().strip()

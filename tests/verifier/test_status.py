@@ -199,8 +199,8 @@ def test_a_book_answers_for_the_lists_it_has() -> None:
     city.issue()
     city.set_state(licence, 14)
     book = StatusBook(city.tokens(issued_at=NOW - 5))
-    assert book.lookup(ISSUER, 0, 0) == StatusAnswer(14, NOW - 5)
-    assert book.lookup(ISSUER, 0, 1) == StatusAnswer(0, NOW - 5)
+    assert book.lookup(ISSUER, 0, 0) == StatusAnswer(14, NOW - 5, NOW - 5 + 7 * 86_400)
+    assert book.lookup(ISSUER, 0, 1) == StatusAnswer(0, NOW - 5, NOW - 5 + 7 * 86_400)
     assert book.lookup(ISSUER, 0, 2) is None
     assert book.lookup(ISSUER, 1, 0) is None
     assert book.lookup(f"{ORIGIN}/health", 0, 0) is None
