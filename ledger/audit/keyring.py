@@ -1,7 +1,7 @@
 """Which signature counts at which index: the key history, replayed in ledger order."""
 
 from ledger.audit.findings import Findings
-from ledger.audit.worker import BAD, ENROLMENTS, UNKNOWN, Act, signature_of
+from ledger.audit.worker import BAD, ENROLMENTS, GOOD, UNKNOWN, Act, signature_of
 from verifier.authorities import Authorities, check_use
 from verifier.errors import Refused
 from verifier.statement import parse_statement
@@ -32,26 +32,25 @@ class Keyring:
         if act.kind in ENROLMENTS:
             return raw is not None and self._enrol(index, act, raw)
         key = self.authorities.keys.get(act.kid)
-        where = {"record": act.subject, "issuer": act.issuer}
         if key is None:
-            self._findings.add("audit-key-unknown", index, detail=act.kid.hex(), **where)
+            self._name("audit-key-unknown", index, act, act.kid.hex())
             return False
         signature = act.signature
         if keys.get(act.kid) != key.public:
             signature = UNKNOWN
             if raw is not None:
                 signature = signature_of(parse_statement(raw), {act.kid: key.public})
-        if signature != 0:
-            code = "audit-bad-signature" if signature == BAD else "audit-key-unknown"
-            self._findings.add(code, index, **where)
+        if signature != GOOD:
+            bad = signature == BAD
+            self._name("audit-bad-signature" if bad else "audit-key-unknown", index, act)
             return False
         if key.issuer != act.issuer:
-            self._findings.add("audit-key-of-another", index, detail=key.issuer, **where)
+            self._name("audit-key-of-another", index, act, key.issuer)
             return False
         try:
             check_use(key, act.kind, act.type_code, act.issued_at)
         except Refused as error:
-            self._findings.add(_USE_CODES[error.code], index, detail=error.detail, **where)
+            self._name(_USE_CODES[error.code], index, act, error.detail)
         return True
 
     def _enrol(self, index: int, act: Act, raw: bytes) -> bool:
@@ -60,7 +59,9 @@ class Keyring:
         except Refused as error:
             bad = error.code == "statement-bad-signature"
             code = "audit-bad-signature" if bad else "audit-enrolment-refused"
-            detail = f"{error.code} {error.detail}".rstrip()
-            self._findings.add(code, index, record=act.subject, issuer=act.issuer, detail=detail)
+            self._name(code, index, act, f"{error.code} {error.detail}".rstrip())
             return False
         return True
+
+    def _name(self, code: str, index: int, act: Act, detail: str = "") -> None:
+        self._findings.add(code, index, record=act.subject, issuer=act.issuer, detail=detail)

@@ -122,7 +122,10 @@ class Records:
 
     def _take_status(self, index: int, act: Act, status: tuple[int, int]) -> None:
         page, bit = divmod(status[1], _PAGE)
-        bits = self._status_pages.setdefault((act.issuer, status[0], page), bytearray(_PAGE // 8))
+        where = (act.issuer, status[0], page)
+        bits = self._status_pages.get(where)
+        if bits is None:
+            bits = self._status_pages[where] = bytearray(_PAGE // 8)
         mask = 1 << (bit & 7)
         if bits[bit >> 3] & mask:
             self._name("audit-status-index-reused", index, act, f"{status[0]}/{status[1]}")

@@ -44,8 +44,8 @@ class Bundle(NamedTuple):
 class Act(NamedTuple):
     """What the rules need to know of one statement. Times in Unix seconds, days since 1970.
 
-    `public_about` tells whom a credit entry is about: True an organisation, False a person, None
-    not said; `grade` is its grade, 0 if not said.
+    `about_organisation` tells whom a credit entry is about, None if it does not say; `grade` is
+    its grade, 0 if not said. `signature` is one of the three above.
     """
 
     signature: int
@@ -163,29 +163,40 @@ def _bundle(bundle: Bundle, keys: dict[bytes, bytes], tree_only: bool) -> Examin
         tile = Frontier()
         tile.extend(leaves)
         root = tile.root()
+    if tree_only:
+        return Examined(bundle.n, False, sound, b"".join(leaves), root, [], {})
+    # All are parsed before any signature is checked: in turns, each evicts the other from cache.
+    parsed = [_parsed(entry) for entry in entries]
+    for one in parsed:
+        if type(one) is Statement and one.content.kind in ENROLMENTS:
+            _learn(one, keys)
     acts: list[tuple[object, ...]] = []
     raw: dict[int, bytes] = {}
-    if not tree_only:
-        for position, entry in enumerate(entries):
-            act = _act(entry, keys)
-            acts.append(act)
-            if len(act) > 2 and (act[0] == UNKNOWN or act[2] in ENROLMENTS):
-                raw[position] = entry
+    for position, one in enumerate(parsed):
+        if type(one) is not Statement:
+            acts.append(cast("tuple[object, ...]", one))
+            continue
+        signature = signature_of(one, keys)
+        acts.append(_act(one, signature))
+        if signature == UNKNOWN or one.content.kind in ENROLMENTS:
+            raw[position] = one.raw
     return Examined(bundle.n, False, sound, b"".join(leaves), root, acts, raw)
 
 
-def _act(entry: bytes, keys: dict[bytes, bytes]) -> tuple[object, ...]:
+def _parsed(entry: bytes) -> Statement | tuple[str, str]:
     try:
-        statement = parse_statement(entry)
+        return parse_statement(entry)
     except (Refused, KeysError) as error:
         return (error.code, error.detail)
+
+
+def _act(statement: Statement, signature: int) -> tuple[object, ...]:
+    """The members of an `Act`, in their order, as a plain tuple: cheaper to send."""
     content = statement.content
-    if content.kind == GENESIS or content.kind == KEY:
-        _learn(statement, keys)
     facts = content.facts
     about, grade = facts.get("org"), facts.get("grade")
     return (
-        signature_of(statement, keys),
+        signature,
         statement.kid,
         content.kind,
         statement.issuer,
