@@ -73,10 +73,10 @@ def _texts(data: bytes) -> list[str]:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise Refused("too-large", f"at most {MAX_PIXELS // 1_000_000} megapixels")
                 grey = _on_white(opened).convert("L")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Refused("image-malformed", type(error).__name__) from error
-    except Image.DecompressionBombWarning as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Refused("too-large", "pixels") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise Refused("image-malformed", type(error).__name__) from error
     return next(filter(None, map(scan, _attempts(grey, ImageFilter))), [])
 
 
@@ -84,9 +84,10 @@ def _on_white(picture: Image.Image) -> Image.Image:
     """What is transparent is paper, not ink."""
     if not picture.has_transparency_data:
         return picture
-    layered = picture.convert("LA")
-    alpha = layered.getchannel("A")
-    return Image.composite(layered.getchannel("L"), Image.new("L", picture.size, 255), alpha)
+    ink, alpha = picture.convert("LA").split()
+    paper = ink.point(lambda _: 255)
+    paper.paste(ink, mask=alpha)
+    return paper
 
 
 def _attempts(grey: Image.Image, filters: ModuleType) -> Iterator[Image.Image]:
