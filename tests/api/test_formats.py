@@ -1,0 +1,128 @@
+"""docs/formats.md is held against real bytes: every structure, and every kind of statement."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from cddl_verifier import Validator
+from sqlalchemy import select
+
+from api.demo_credit import record_demo_entries
+from api.packs import make_pack
+from api.tables import CREDITS, LICENCES, QUESTIONS
+from keys.names import cose_key_bytes
+from keys.suites import SUITES
+from tests.api.service import Service
+from tests.api.test_claims import question
+from tests.city import City as SampleCity
+from verifier.codec import b64decode, base45_decode, cbor_encode
+from verifier.kinds import KINDS
+from verifier.proof import proof_to_cbor
+from verifier.qr import PREFIX
+from verifier.statement import parse_statement
+
+_BLOCK = re.compile(r"```cddl\n(.*?)```", re.DOTALL)
+_ROW = re.compile(r"^\| (\d+) \| ([a-z-]+) \| (\S+) \| ([\d ]*) \| ?([\d ]*) ?\|$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    path = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def fits(page: str) -> Callable[[bytes, str], bool]:
+    """`fits(data, rule)`: whether the bytes are what the page's rule says."""
+    validator = Validator("\n".join(_BLOCK.findall(page)))
+    return lambda data, rule: bool(validator.validate(data, rule).valid)
+
+
+def test_the_table_of_kinds_is_the_grammar(page: str) -> None:
+    listed = {
+        int(number): (name, zh, set(map(int, must.split())), set(map(int, may.split())))
+        for number, name, zh, must, may in _ROW.findall(page)
+    }
+    assert listed == {
+        kind.number: (
+            kind.name,
+            kind.zh,
+            set(kind.required),
+            set(kind.allowed - kind.required - {1}),
+        )
+        for kind in KINDS.values()
+    }
+
+
+def test_keys_of_every_suite(fits: Callable[[bytes, str], bool]) -> None:
+    for suite in SUITES.values():
+        public = suite.public_from_private(suite.generate())
+        assert fits(cose_key_bytes(suite, public), "cose-key")
+        assert not fits(cose_key_bytes(suite, public)[:-1] + b"", "cose-key")
+
+
+def test_codes_proofs_status_and_pack(fits: Callable[[bytes, str], bool]) -> None:
+    city = SampleCity()
+    licence = city.issue()
+    for text, rule in ((licence.qr(), "qr-compact"), (city.transparent(licence), "qr-transparent")):
+        data = base45_decode(text.removeprefix(PREFIX), max_bytes=4_096)
+        assert fits(data, rule)
+        other = "qr-transparent" if rule == "qr-compact" else "qr-compact"
+        assert not fits(data, other)
+    assert fits(cbor_encode(proof_to_cbor(city.proof(licence.index))), "tlog-proof")
+    assert fits(city.status_token("market"), "status-token")
+    for disclosure in licence.disclosures:
+        assert fits(disclosure, "disclosure")
+        assert not fits(disclosure.replace(b"\x50", b"\x4f", 1), "disclosure")
+
+
+def test_every_entry_of_a_lived_in_ledger(
+    service: Service, fits: Callable[[bytes, str], bool]
+) -> None:
+    """Genesis, departments, keys and credit entries by the use-cases; each fits, none altered."""
+    city = service.city
+    record_demo_entries(city)
+    entries = [city.ledger.entry(index) for index in range(city.ledger.size)]
+    kinds = {parse_statement(entry).content.kind for entry in entries}
+    assert {1, 2, 3, 32, 33, 34, 36, 37} <= kinds
+    facts_rules = {1: "genesis-facts", 2: "department-facts", 3: "key-facts"}
+    for entry in entries:
+        assert fits(entry, "statement")
+        content = parse_statement(entry).content
+        if content.kind in facts_rules:
+            facts = cbor_encode(dict(content.facts))
+            assert fits(facts, facts_rules[content.kind])
+    assert not fits(entries[0].replace(b"zl-s", b"zl-x"), "statement")
+    assert fits(make_pack(city), "trust-pack")
+    assert not fits(make_pack(city), "receipt")
+    with city.store.read() as reader:
+        rows = reader.connection.execute(select(CREDITS)).all()
+    for row in rows:
+        sealed = city.vault.open(row.record_id, row.wrapped_key, row.box)
+        assert fits(sealed, "sealed-credit")
+
+
+def test_a_licence_a_question_and_its_receipt(
+    service: Service, fits: Callable[[bytes, str], bool]
+) -> None:
+    city = service.city
+    service.issue("id-card")
+    answer = service.post("bank", "/v1/claims", question())
+    assert answer.status_code == 200, answer.text
+    receipt = b64decode(answer.json()["receipt"], max_bytes=8_192)
+    assert fits(receipt, "receipt")
+    assert not fits(receipt.replace(b"zl-r", b"zl-s"), "receipt")
+    with city.store.read() as reader:
+        licence = reader.connection.execute(select(LICENCES)).first()
+        asked = reader.connection.execute(select(QUESTIONS)).first()
+    assert licence is not None
+    assert asked is not None
+    opened = city.vault.open(licence.record_id, licence.wrapped_key, licence.box)
+    assert fits(opened, "sealed-licence")
+    sealed = city.vault.open(asked.id, asked.wrapped_key, asked.box)
+    assert fits(sealed, "sealed-question")
+    cut: Any = cbor2.loads(sealed)[:3]
+    assert not fits(cbor_encode(cut), "sealed-question")
