@@ -9,6 +9,7 @@ from api.credits import Credits
 from api.demo_people import demo_licences
 from api.errors import ServiceError
 from api.principals import Principal, Role
+from verifier.credit import Phase
 
 _DECIDED_DAYS_AGO = 2
 
@@ -79,34 +80,45 @@ def demo_entries(now: int) -> list[DemoEntry]:
 
 
 def record_demo_entries(city: City) -> int:
-    """Records what is not recorded yet and brings each to where it should be; returns how many."""
+    """Records what is not recorded yet and brings each to where it should be; returns how many.
+
+    A demo company has at most one entry of a type, so one that an earlier start recorded is found
+    by both, withdrawn ones included.
+    """
     book, made = Credits(city), 0
     for entry in demo_entries(city.now()):
         type_ = city.catalogue.credit_type(entry.type)
         officer = Principal(
             "demo", "demo", entry.department, frozenset({Role.CLERK, Role.SEAL_KEEPER})
         )
-        try:
-            recorded = book.record(officer, type_, entry.fields, grade=entry.grade)
-        except ServiceError as error:
-            if error.code == "credit-exists":
-                continue
-            raise
-        made += 1
-        record_id = recorded.record_id
-        if entry.becomes == "recorded":
-            continue
+        subject = city.vault.pseudonym("subject", str(entry.fields["uscc"]))
+        there = [row for row in book.of_subject(subject) if row.type_code == type_.code]
+        if there:
+            record_id = there[0].record_id
+        else:
+            record_id = book.record(officer, type_, entry.fields, grade=entry.grade).record_id
+            made += 1
+        _settle(book, officer, entry, record_id)
+    return made
+
+
+def _settle(book: Credits, officer: Principal, entry: DemoEntry, record_id: str) -> None:
+    """The steps that are left for an entry."""
+    if entry.becomes == "recorded":
+        return
+    if book.row(record_id).phase == Phase.RECORDED:
         try:
             book.publish(officer, record_id)
         except ServiceError as error:
             if error.code != "calendar-missing":
                 raise
-            continue  # next year's holidays are not known: the entry waits to be published
-        if entry.becomes == "disputed":
-            book.dispute(officer, record_id, "当事人称健康证明已在有效期内")
-        elif entry.becomes == "corrected":
-            corrected = {**entry.fields, "fine": "0.1", "content": "罚款1000元"}
-            book.correct(officer, record_id, corrected, "content-wrong", grade=entry.grade)
-        elif entry.becomes == "withdrawn":
-            book.withdraw(officer, record_id, "decision-annulled")
-    return made
+            return  # next year's holidays are not known: the entry waits to be published
+    if book.row(record_id).phase != Phase.PUBLISHED:
+        return
+    if entry.becomes == "disputed":
+        book.dispute(officer, record_id, "当事人称健康证明已在有效期内")
+    elif entry.becomes == "corrected":
+        corrected = {**entry.fields, "fine": "0.1", "content": "罚款1000元"}
+        book.correct(officer, record_id, corrected, "content-wrong", grade=entry.grade)
+    elif entry.becomes == "withdrawn":
+        book.withdraw(officer, record_id, "decision-annulled")
