@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from api.credits import Credits
@@ -12,13 +14,15 @@ EVERY_SECONDS = 3_600
 _log = logging.getLogger("zhenglian.daily")
 
 
-async def keep_days(credit_entries: Credits) -> None:
+async def keep_days(
+    credit_entries: Credits, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
     """Ends credit entries whose last day is over; until cancelled, and a failure is tried again."""
     while True:
         try:
             ended = await run_in_threadpool(credit_entries.expire_due)
             if ended:
                 _log.info("%d credit entries reached their last day", ended)
-        except ZhenglianError as error:
+        except (ZhenglianError, SQLAlchemyError) as error:
             _log.error("ending credit entries failed: %s", error)
-        await asyncio.sleep(EVERY_SECONDS)
+        await sleep(EVERY_SECONDS)
