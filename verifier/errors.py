@@ -54,8 +54,8 @@ class Refused(ZhenglianError):
         "policy-quorum-not-met": ("见证方不足", "too few witnesses have cosigned this checkpoint"),
         "proof-malformed": ("存证证明格式不合规", "not a well-formed proof (C2SP tlog-proof)"),
         "proof-not-compact": (
-            "附加数据或扩展行不能放入二维码",
-            "extra data or extension lines have no place in the compact form",
+            "附加数据、扩展行或非账本的首个签名不能放入二维码",
+            "extra data, extension lines or a first signature not the log's have no place in it",
         ),
         "cose-malformed": ("COSE 签名结构不合规", "not a COSE_Sign1 of our form"),
         "cose-wrong-type": ("文件类型不符", "signed for another purpose"),

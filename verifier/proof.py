@@ -2,19 +2,20 @@
 
 Text:                                   CBOR:
     c2sp.org/tlog-proof@v1                  [index,
-    [extra <base64>]                         [hash, …],
-    index <decimal>                          [size, root, [[key name, key id || signature], …]],
-    <hash, base64>                           origin]
+    [extra <base64>]                         hashes, one after the other,
+    index <decimal>                          [size, root, [[key name, key id || signature], …]]]
+    <hash, base64>
     …
 
     <checkpoint, a signed note>
 
 The CBOR form never carries the checkpoint's text. The text is rebuilt from its parts, and the
-signatures are then checked over the rebuilt bytes; it has no room for extra data or extension
-lines.
+signatures are then checked over the rebuilt bytes. The first signature is the log's, and its key
+name the origin; there is no room for extra data or extension lines.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from verifier.checkpoint import Checkpoint, checkpoint_of, parse_checkpoint
 from verifier.codec import b64decode, b64encode, parse_decimal
@@ -124,18 +125,17 @@ def parse_proof(text: bytes) -> TlogProof:
     return TlogProof(index, hashes, checkpoint, extra)
 
 
-def proof_to_cbor(proof: TlogProof) -> list[object]:
+def proof_to_cbor(proof: TlogProof) -> list[Any]:
     """The value to be put in CBOR. Refused: `proof-not-compact` if something has no place there."""
     note = parse_note(proof.checkpoint)
     checkpoint = parse_checkpoint(note.text)
-    if proof.extra or checkpoint.extensions:
+    if proof.extra or checkpoint.extensions or note.signatures[0].name != checkpoint.origin:
         raise Refused("proof-not-compact")
     signatures = [
         [line.name, line.key_id.to_bytes(_KEY_ID_SIZE, "big") + line.signature]
         for line in note.signatures
     ]
-    head = [checkpoint.size, checkpoint.root, signatures]
-    return [proof.index, list(proof.hashes), head, checkpoint.origin]
+    return [proof.index, b"".join(proof.hashes), [checkpoint.size, checkpoint.root, signatures]]
 
 
 def proof_from_cbor(value: object) -> TlogProof:
@@ -144,16 +144,17 @@ def proof_from_cbor(value: object) -> TlogProof:
     Refused: `proof-malformed`, `checkpoint-malformed`, and what `format_note` refuses.
     """
     match value:
-        case [int(index), list(hashes), [int(size), bytes(root), list(lines)], str(origin)]:
+        case [int(index), bytes(path), [int(size), bytes(root), [[str(origin), _], *_] as lines]]:
             pass
         case _:
             raise Refused("proof-malformed", "shape")
     if type(index) is bool or type(size) is bool:
         raise Refused("proof-malformed", "a number is a boolean")
-    if not all(isinstance(item, bytes) for item in hashes) or len(lines) > MAX_SIGNATURES:
+    if len(path) % HASH_SIZE or len(lines) > MAX_SIGNATURES:
         raise Refused("proof-malformed", "hashes or signatures")
+    hashes = tuple(path[at : at + HASH_SIZE] for at in range(0, len(path), HASH_SIZE))
     note = Note(Checkpoint(origin, size, root).body(), tuple(map(_signature, lines)))
-    return TlogProof(index, tuple(hashes), format_note(note))
+    return TlogProof(index, hashes, format_note(note))
 
 
 def _signature(value: object) -> NoteSignature:

@@ -196,8 +196,8 @@ def test_extra_data_is_bounded() -> None:
 
 def test_cbor_form() -> None:
     value = cbor()
-    index, hashes, (size, root, lines), origin = value
-    assert (index, hashes, size, root, origin) == (5, list(PROOF.hashes), 37, HEAD.root, ORIGIN)
+    index, path, (size, root, lines) = value
+    assert (index, path, size, root) == (5, b"".join(PROOF.hashes), 37, HEAD.root)
     assert [name for name, _ in lines] == [ORIGIN, *(who.name for who in WITNESSES)]
     assert [len(data) for _, data in lines] == [4 + 64, 76, 76, 76]
     data = cbor_encode(value)
@@ -243,18 +243,19 @@ def _put(*path: int, value: object) -> Callable[[list[Any]], object]:
         (lambda value: None, "proof-malformed"),
         (lambda value: {}, "proof-malformed"),
         (lambda value: b"text", "proof-malformed"),
-        (lambda value: value[:3], "proof-malformed"),
+        (lambda value: value[:2], "proof-malformed"),
         (lambda value: [*value, b""], "proof-malformed"),
         (_put(0, value=True), "proof-malformed"),
         (_put(0, value=-1), "proof-malformed"),
         (_put(0, value=5.0), "proof-malformed"),
         (_put(0, value="5"), "proof-malformed"),
         (_put(0, value=MAX_SIZE + 1), "proof-malformed"),
-        (_put(1, value=b""), "proof-malformed"),
-        (_put(1, 0, value="x" * 32), "proof-malformed"),
-        (_put(1, 0, value=bytes(31)), "proof-malformed"),
-        (_put(1, 0, value=None), "proof-malformed"),
-        (_put(1, value=[bytes(32)] * 64), "proof-malformed"),
+        (_put(1, value=[]), "proof-malformed"),
+        (_put(1, value="x" * 32), "proof-malformed"),
+        (_put(1, value=bytes(31)), "proof-malformed"),
+        (_put(1, value=bytes(33)), "proof-malformed"),
+        (_put(1, value=None), "proof-malformed"),
+        (_put(1, value=bytes(32 * 64)), "proof-malformed"),
         (_put(2, value=[37, HEAD.root]), "proof-malformed"),
         (_put(2, 0, value=True), "proof-malformed"),
         (_put(2, 0, value="37"), "proof-malformed"),
@@ -262,16 +263,17 @@ def _put(*path: int, value: object) -> Callable[[list[Any]], object]:
         (_put(2, 0, value=0), "checkpoint-malformed"),
         (_put(2, 1, value=bytes(31)), "checkpoint-malformed"),
         (_put(2, 1, value="x" * 32), "proof-malformed"),
-        (_put(2, 2, value=[]), "note-malformed"),
+        (_put(2, 2, value=[]), "proof-malformed"),
+        (_put(2, 2, value=None), "proof-malformed"),
         (_put(2, 2, value=[["name", b"12345"]] * 65), "proof-malformed"),
         (_put(2, 2, 0, value=[ORIGIN]), "proof-malformed"),
         (_put(2, 2, 0, value=[ORIGIN, b"1234"]), "proof-malformed"),
         (_put(2, 2, 0, value=[ORIGIN, "12345"]), "proof-malformed"),
         (_put(2, 2, 0, value=["two words", b"12345"]), "note-key-name"),
-        (_put(2, 2, 0, value=[f"x\n\n\u2014 {ORIGIN}", b"12345"]), "note-key-name"),
-        (_put(3, value=b"origin"), "proof-malformed"),
-        (_put(3, value=""), "checkpoint-malformed"),
-        (_put(3, value=f"{ORIGIN}\n37"), "checkpoint-malformed"),
+        (_put(2, 2, 1, value=[f"x\n\n\u2014 {ORIGIN}", b"12345"]), "note-key-name"),
+        (_put(2, 2, 0, 0, value=b"origin"), "proof-malformed"),
+        (_put(2, 2, 0, 0, value=""), "checkpoint-malformed"),
+        (_put(2, 2, 0, 0, value=f"{ORIGIN}\n37"), "checkpoint-malformed"),
     ],
 )
 def test_what_is_not_a_cbor_proof(change: Callable[[list[Any]], object], code: str) -> None:
@@ -288,6 +290,10 @@ def test_what_the_cbor_form_has_no_room_for() -> None:
         proof_to_cbor(prove(5, sign_checkpoint(extended, [LOG])))
     with refused("note-malformed"):
         proof_to_cbor(prove(5, b"nothing"))
+    text, _, lines = NOTE.partition(b"\n\n")
+    turned = b"\n".join(reversed(lines.split(b"\n")[:-1])) + b"\n"
+    with refused("proof-not-compact"):
+        proof_to_cbor(prove(5, text + b"\n\n" + turned))
 
 
 @given(
