@@ -100,7 +100,7 @@ def make_demo(city: City, progress: Callable[[str], None]) -> Demo:
     temporary.replace(path)
     demo = read_demo(city.settings.data)
     if demo is None:
-        raise ServiceError("unavailable", FILE)
+        raise ServiceError("service-unavailable", FILE)
     return demo
 
 

@@ -259,7 +259,7 @@ class ServiceError(ZhenglianError):
             "the idempotency key was used for another request",
         ),
         "internal-error": ("系统内部错误", "an internal error"),
-        "unavailable": ("服务暂不可用", "the service is not available"),
+        "service-unavailable": ("服务暂不可用", "the service is not available"),
         # imports: the file and its map
         "import-map-invalid": ("字段对照文件有误", "the map file is not valid"),
         "import-format-unknown": (
@@ -281,6 +281,10 @@ class ServiceError(ZhenglianError):
         "import-unknown": ("没有这个导入任务", "there is no such import"),
         "import-running": ("该导入任务正在进行", "the import is running"),
         "import-over": ("该导入任务已结束", "the import is over"),
+        "import-file-missing": (
+            "原文件不在本机，请重新提交",
+            "the file is no longer here; send it again",
+        ),
         "import-taken-over": (
             "该导入任务已由另一进程接手",
             "another process has taken over this import",
@@ -377,6 +381,7 @@ class ServiceError(ZhenglianError):
         "import-unknown": 404,
         "import-running": 409,
         "import-over": 409,
+        "import-file-missing": 409,
         "import-taken-over": 409,
         "claim-unknown": 404,
         "claim-asked-meanwhile": 409,
@@ -398,7 +403,7 @@ class ServiceError(ZhenglianError):
         "method-not-allowed": 405,
         "batch-too-large": 413,
         "internal-error": 500,
-        "unavailable": 503,
+        "service-unavailable": 503,
     }
 
     def __init__(

@@ -171,7 +171,7 @@ async def on_http(request: Request, error: Exception) -> Response:
 async def on_store_failure(request: Request, error: Exception) -> Response:
     """The database does not answer as it should; its words stay in the server's own log."""
     _log.error("%s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error)
-    return _answer(request, ServiceError("unavailable"))
+    return _answer(request, ServiceError("service-unavailable"))
 
 
 async def on_crash(request: Request, error: Exception) -> Response:

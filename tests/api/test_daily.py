@@ -40,9 +40,9 @@ def test_a_failure_is_tried_again(service: Service, caplog: pytest.LogCaptureFix
         def expire_due(self, now: int | None = None) -> int:
             tried.append(1)
             if len(tried) == 1:
-                raise ServiceError("unavailable")
+                raise ServiceError("service-unavailable")
             return 0
 
     run_rounds(Failing(service.city), 2)
     assert len(tried) == 2
-    assert "unavailable" in caplog.text
+    assert "service-unavailable" in caplog.text
