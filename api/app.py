@@ -19,6 +19,7 @@ from api.context import Services
 from api.credits import Credits
 from api.daily import keep_days
 from api.demo import read_demo
+from api.imports.desk import ImportDesk
 from api.licences import Licences
 from api.limits import BodyLimit
 from api.observe import Metrics, Observed
@@ -26,7 +27,7 @@ from api.packs import PackCache
 from api.pages import pages_router
 from api.pages.start import StartData
 from api.problems import PROBLEM_SCHEMA, documented, install
-from api.routes import claims, credits, directory, health, licences, log
+from api.routes import claims, credits, directory, health, imports, licences, log
 from api.routes import verify as verify_routes
 from api.start import make_start_data
 from verifier.verdict import Record
@@ -71,6 +72,7 @@ def seat(app: FastAPI, city: City) -> None:
         PackCache(city),
         credit_book,
         Claims(city, licence_book, credit_book),
+        ImportDesk(licence_book),
     )
     demo = read_demo(city.settings.data) if city.settings.demo else None
     app.state.services = services
@@ -86,7 +88,9 @@ def seat(app: FastAPI, city: City) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     days = asyncio.create_task(keep_days(services.credits))
+    services.imports.start()
     yield
+    await asyncio.to_thread(services.imports.close)
     days.cancel()
     await asyncio.wait([days])
     services.city.close()
@@ -109,11 +113,11 @@ def bare_app() -> FastAPI:
         responses=documented(),
     )
     install(app)
-    for module in (licences, credits, claims, verify_routes, log, directory, health):
+    for module in (licences, imports, credits, claims, verify_routes, log, directory, health):
         app.include_router(module.router)
     app.include_router(log.tiles)
     app.include_router(pages_router())
-    app.add_middleware(BodyLimit, exempt=lambda path: path.startswith("/v1/imports"))
+    app.add_middleware(BodyLimit, exempt=lambda path: path == "/v1/imports")
     app.add_middleware(Observed)  # the outermost: sees every answer
     return app
 

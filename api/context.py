@@ -10,6 +10,7 @@ from api.city import City
 from api.claims import Claims
 from api.credits import Credits
 from api.errors import ServiceError
+from api.imports.desk import ImportDesk
 from api.licences import Licences
 from api.packs import PackCache
 from api.principals import Principal, authenticate
@@ -24,6 +25,7 @@ class Services:
     packs: PackCache
     credits: Credits
     claims: Claims
+    imports: ImportDesk
 
 
 _BEARER = HTTPBearer(

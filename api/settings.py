@@ -44,6 +44,9 @@ class Settings(BaseSettings):
         10, ge=1, le=60, description="Minutes for which an answered question's receipt is valid."
     )
     max_body_mib: int = Field(12, ge=1, le=1024, description="Largest request body in MiB.")
+    max_import_mib: int = Field(
+        512, ge=1, le=16_384, description="Largest file in MiB that may be imported over HTTP."
+    )
     argon2_mib: int = Field(
         256, ge=64, le=2048, description="Memory in MiB that opening a key of custody takes."
     )
