@@ -34,19 +34,18 @@ def run() -> None:
     """建立示范市并运行；再次运行沿用原有数据 A demo city under var/; a second start keeps it."""
     log_warnings_only()
     settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
-    listener = _listen(settings)
-    city = found(settings)
-    if not (settings.data / FILE).exists():
-        _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
-        make_demo(city, lambda step: _console.print(f"  · {step}"))
-    _serve(city, listener)
+    with _listen(settings) as listener, closing(found(settings)) as city:
+        if not (settings.data / FILE).exists():
+            _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
+            make_demo(city, lambda step: _console.print(f"  · {step}"))
+        _serve(city, listener)
 
 
 def serve() -> None:
     """运行已建立的城市 Serve a city that was founded (see `found`)."""
     log_as_json()
-    listener = _listen(Settings())
-    _serve(_opened(), listener)
+    with _listen(Settings()) as listener, closing(_opened()) as city:
+        _serve(city, listener)
 
 
 def found_command(

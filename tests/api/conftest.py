@@ -28,6 +28,17 @@ def _remembered() -> Iterator[None]:
         yield
 
 
+STRETCH = keys.custody._stretch
+
+
+@pytest.fixture(scope="module")
+def argon2() -> Iterator[None]:
+    """The real thing, for folders that other processes shall open."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys.custody, "_stretch", STRETCH)
+        yield
+
+
 def _hashed(passphrase: str, salt: bytes, effort: Effort) -> bytes:
     return sha256(f"{passphrase} {effort}".encode() + salt).digest()
 
