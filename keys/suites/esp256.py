@@ -7,7 +7,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     encode_dss_signature,
 )
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from keys.encoding import b64url
 from keys.errors import KeysError
@@ -36,8 +35,8 @@ class Esp256:
         return numbers.private_value.to_bytes(self.private_size, "big")
 
     def public_from_private(self, private: bytes) -> bytes:
-        point = self._load_private(private).public_key()
-        return point.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+        point = self._load_private(private).public_key().public_numbers()
+        return point.x.to_bytes(32, "big") + point.y.to_bytes(32, "big")
 
     def sign(self, private: bytes, message: bytes) -> bytes:
         return self.prepare(private)(message)

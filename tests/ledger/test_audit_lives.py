@@ -165,14 +165,19 @@ def lives(draw: st.DrawFn) -> list[Act]:
     """Acts on a few records, mostly lawful in form; each may be wrong in one way or another."""
     acts: list[Act] = []
     heads: dict[str, int] = {}
-    for index in range(draw(st.integers(1, 25))):
-        subject = draw(st.sampled_from("abcd"))
-        begins = subject not in heads or draw(st.integers(0, 9)) == 0
+    families: dict[str, int] = {}
+    for index in range(draw(st.integers(1, 30))):
+        subject = draw(st.sampled_from("abc"))
+        begins = subject not in heads or draw(st.integers(0, 14)) == 0
+        family = families.get(subject)
         if begins:
-            kind = draw(st.sampled_from(BEGINS))
+            kind = draw(st.sampled_from((LICENCE, LICENCE, CREDIT, CREDIT, QUESTION)))
+            families.setdefault(subject, kind)
+        elif draw(st.integers(0, 14)) == 0:
+            kind = draw(st.sampled_from((LICENCE_STATE, *LATER)))
         else:
-            kind = draw(st.sampled_from((LICENCE_STATE, LICENCE_STATE, *LATER)))
-        usual = draw(st.integers(0, 7)) > 0
+            kind = draw(st.sampled_from(LATER[:-1])) if family == CREDIT else LICENCE_STATE
+        usual = draw(st.integers(0, 14)) > 0
         predecessor: bytes | None = leaf(heads.get(subject, 77))
         if begins and (kind != LICENCE or draw(st.booleans())):
             predecessor = None

@@ -42,7 +42,7 @@ def test_several_processes_find_what_one_finds(tmp_path: Path) -> None:
     city = City()
     city.fill(100)
     forged = city.licence(how={"by": signer("nobody")})
-    city.fill(JOB_BUNDLES * 256 + 50)
+    city.fill(4 * JOB_BUNDLES * 256 + 50)
     new = signer("new")
     city.key("market", new, [FOOD])
     for _ in range(1500):
@@ -50,7 +50,7 @@ def test_several_processes_find_what_one_finds(tmp_path: Path) -> None:
     city.state(forged, 14)
     city.credit(day=DECIDED)
     city.entries.append(b"not a statement")
-    city.fill(2 * JOB_BUNDLES * 256 + 700)
+    city.fill(6 * JOB_BUNDLES * 256 + 2500)
     files = city.files()
     del city.entries[3000]
     files |= {k: v for k, v in bundles(city.entries).items() if k in files}
