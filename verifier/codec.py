@@ -134,17 +134,34 @@ def cbor_decode(data: bytes, *, max_bytes: int) -> Any:
     Re-encoding in the order read catches long forms and duplicate keys; `_check_shape` catches
     unsorted maps, and what no format of ours uses: floats, tags, simple values, big numbers.
     """
-    if len(data) > max_bytes:
-        raise Refused("too-large", f"CBOR of at most {max_bytes} bytes")
+    value = cbor_read(data, max_bytes=max_bytes)
     try:
-        value = cbor2.loads(data, max_depth=_MAX_DEPTH, allow_indefinite=False)
         again = cbor2.dumps(value)
-    except Exception as error:  # cbor2 lets ValueError, TypeError, RecursionError … through
+    except Exception as error:  # cbor2 lets TypeError, ValueError … through
         raise Refused("cbor-malformed", type(error).__name__) from error
     if again != data:
         raise Refused("cbor-not-deterministic")
     _check_shape(value)
     return value
+
+
+def cbor_read(data: bytes, *, max_bytes: int) -> Any:
+    """The first value in CBOR data, however spelled: only for a caller that checks the spelling."""
+    if len(data) > max_bytes:
+        raise Refused("too-large", f"CBOR of at most {max_bytes} bytes")
+    try:
+        return cbor2.loads(data, max_depth=_MAX_DEPTH, allow_indefinite=False)
+    except Exception as error:  # cbor2 lets ValueError, TypeError, RecursionError … through
+        raise Refused("cbor-malformed", type(error).__name__) from error
+
+
+def head_size(number: int) -> int:
+    """Bytes of the deterministic head of an item: of an unsigned integer, or before a content."""
+    if number < 24:
+        return 1
+    if number < 256:
+        return 2
+    return 3 if number < 65_536 else 5 if number < 1 << 32 else 9
 
 
 def byte_string(data: bytes) -> bytes:

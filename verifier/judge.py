@@ -19,7 +19,6 @@ Checks 8 and 9 need a proof, in the payload or beside it. Green needs 1–7, 10 
 licence that shows nothing: its statement is public in the ledger, and says nobody's name.
 """
 
-import contextlib
 from datetime import date
 from typing import Final
 
@@ -75,8 +74,10 @@ def judge(
     that the ledger was asked and does not hold the entry.
     """
     judgement = _Judgement(trust, now)
-    with contextlib.suppress(_Ended):
+    try:
         judgement.run(payload, proof, absent)
+    except _Ended:
+        return judgement.verdict()
     return judgement.verdict()
 
 

@@ -6,14 +6,14 @@ CBOR map of non-personal facts and salted digests. Three types keep apart what i
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from keys.errors import KeysError
 from keys.signer import Signer
-from verifier.codec import b64url_encode, cbor_decode, cbor_encode
+from verifier.codec import b64url_encode, cbor_decode, cbor_encode, cbor_read, head_size
 from verifier.cose import IAT, ISS, SUB, Sign1, parse_sign1, sign_sign1
 from verifier.errors import Refused
 from verifier.kinds import (
@@ -29,6 +29,7 @@ from verifier.kinds import (
     STATUS,
     TYPE,
     UNTIL,
+    Kind,
 )
 from verifier.merkle import HASH_SIZE, leaf_hash
 from verifier.states import STATES
@@ -146,21 +147,23 @@ def parse_statement(data: bytes) -> Statement:
         raise Refused("statement-malformed", "subject")
     if type(issued_at) is not int or not 0 <= issued_at < _MAX_TIME:
         raise Refused("statement-malformed", "issued-at")
-    content = _parse_content(cbor_decode(sign1.payload, max_bytes=MAX_STATEMENT))
-    return Statement(data, sign1, issuer, subject, issued_at, content)
+    return Statement(data, sign1, issuer, subject, issued_at, _parse_content(sign1.payload))
 
 
-def _parse_content(payload: Any) -> Content:
-    number = payload.get(KIND) if isinstance(payload, dict) else None
-    kind = KINDS.get(number) if type(number) is int else None
-    if kind is None:
-        raise Refused("statement-unknown-kind")
-    labels = payload.keys()
-    if not kind.required <= labels or not labels <= kind.allowed:
-        raise Refused("statement-malformed", f"labels of {kind.name}: {sorted(labels)}")
-    for label, value in payload.items():
-        if not _SHAPES[label](value):
-            raise Refused("statement-malformed", f"label {label}")
+def _parse_content(data: bytes) -> Content:
+    """Strict parse of a payload, without encoding it again.
+
+    Nothing is shorter than its deterministic encoding. So if the sizes of the parts, as they would
+    be encoded, add up to the size there is, every part is encoded so.
+    """
+    try:
+        payload = cbor_read(data, max_bytes=MAX_STATEMENT)
+        kind, size = _check_grammar(payload)
+        if size != len(data):
+            raise Refused("cbor-not-deterministic")
+    except Refused:
+        cbor_decode(data, max_bytes=MAX_STATEMENT)  # says so first if the spelling is at fault
+        raise
     valid_from, valid_until = payload.get(FROM), payload.get(UNTIL)
     if valid_until is not None and valid_from is not None and valid_until < valid_from:
         raise Refused("statement-malformed", "validity ends before it begins")
@@ -180,54 +183,86 @@ def _parse_content(payload: Any) -> Content:
     )
 
 
+def _check_grammar(payload: Any) -> tuple[Kind, int]:
+    """The kind of a payload that obeys its grammar, and the size of its encoding."""
+    number = payload.get(KIND) if isinstance(payload, dict) else None
+    kind = KINDS.get(number) if type(number) is int else None
+    if kind is None:
+        raise Refused("statement-unknown-kind")
+    labels = list(payload)
+    if set(map(type, labels)) != {int} or labels != sorted(labels):
+        raise Refused("cbor-not-deterministic", "labels out of order")
+    if not kind.required <= payload.keys() <= kind.allowed:
+        raise Refused("statement-malformed", f"labels of {kind.name}: {labels}")
+    total = 1 + len(labels)
+    for label, value in payload.items():
+        size = _SIZES[label](value)
+        if not size:
+            raise Refused("statement-malformed", f"label {label}")
+        total += size
+    return kind, total
+
+
 @lru_cache(maxsize=1024)
 def _is_issuer(text: str) -> bool:
     return _ISSUER.fullmatch(text) is not None
 
 
-def _is_day(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= MAX_DAY
+def _integer(value: Any, most: int) -> int:
+    return head_size(value) if type(value) is int and 0 <= value <= most else 0
 
 
-def _is_text(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= 64
+def _day(value: Any) -> int:
+    return _integer(value, MAX_DAY)
 
 
-def _is_hash(value: Any) -> bool:
-    return type(value) is bytes and len(value) == HASH_SIZE
+def _text(value: Any) -> int:
+    if type(value) is not str or not 0 < len(value) <= 64:
+        return 0
+    size = len(value.encode())
+    return head_size(size) + size
 
 
-def _is_status(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(type(number) is int and 0 <= number < 1 << 32 for number in value)
-    )
+def _hash(value: Any) -> int:
+    return _HASH if type(value) is bytes and len(value) == HASH_SIZE else 0
 
 
-def _is_digests(value: Any) -> bool:
+def _status(value: Any) -> int:
+    if type(value) is not list or len(value) != 2:
+        return 0
+    number, index = _integer(value[0], _MAX_UINT32), _integer(value[1], _MAX_UINT32)
+    return 1 + number + index if number and index else 0
+
+
+def _digests(value: Any) -> int:
     if type(value) is not list or not 0 < len(value) <= MAX_DIGESTS:
-        return False
-    for digest in value:
-        if type(digest) is not bytes or len(digest) != HASH_SIZE:
-            return False
-    return len(set(value)) == len(value)
+        return 0
+    if not all(map(_hash, value)) or len(set(value)) != len(value):
+        return 0
+    return head_size(len(value)) + _HASH * len(value)
 
 
-def _is_facts(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(type(key) is str for key in value)
+def _facts(value: Any) -> int:
+    if type(value) is not dict or set(map(type, value)) != {str}:
+        return 0
+    encoded = cbor_encode(value)
+    cbor_decode(encoded, max_bytes=MAX_STATEMENT)
+    return len(encoded)
 
 
-_SHAPES: Final = {
-    KIND: lambda value: type(value) is int,
-    TYPE: _is_text,
-    FROM: _is_day,
-    UNTIL: _is_day,
-    STATUS: _is_status,
-    PREDECESSOR: _is_hash,
-    RULE_SET: _is_text,
-    DIGESTS: _is_digests,
-    STATE: lambda value: type(value) is int and value in STATES,
-    REASON: _is_text,
-    FACTS: _is_facts,
+_HASH: Final = 2 + HASH_SIZE
+_MAX_UINT32: Final = (1 << 32) - 1
+_SIZES: Final[Mapping[int, Callable[[Any], int]]] = {
+    KIND: lambda value: _integer(value, 1 << 16),
+    TYPE: _text,
+    FROM: _day,
+    UNTIL: _day,
+    STATUS: _status,
+    PREDECESSOR: _hash,
+    RULE_SET: _text,
+    DIGESTS: _digests,
+    STATE: lambda value: head_size(value) if type(value) is int and value in STATES else 0,
+    REASON: _text,
+    FACTS: _facts,
 }
+"""By label: the size of the encoding of a value that obeys the grammar, 0 for one that does not."""

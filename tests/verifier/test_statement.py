@@ -71,7 +71,7 @@ WRONG: Mapping[int, list[Any]] = {
         {0: b"\x08" * 32},
         None,
     ],
-    9: [-1, 4, 11, 16, "14", True, None],
+    9: [-1, 4, 11, 16, "14", True, None, [14], {14: 14}],
     10: ["", "x" * 65, 10, None],
     11: [{}, [], "x", {1: 2}, None, 7],
 }
@@ -144,6 +144,59 @@ class TestEveryKind:
 def test_unknown_kinds_are_refused(payload: object) -> None:
     with refused("statement-unknown-kind"):
         parse_statement(sealed(payload))
+
+
+@given(at=st.integers(0, 200), byte=st.integers(0, 255), more=st.binary(max_size=3))
+@pytest.mark.parametrize("number", [16, 17, 34])
+def test_a_changed_byte_of_a_payload_is_refused_or_read_as_it_is(
+    number: int, at: int, byte: int, more: bytes
+) -> None:
+    good = cbor_encode(whole(number))
+    at %= len(good)
+    bad = good[:at] + bytes([byte]) + more + good[at + 1 :]
+    try:
+        statement = parse_statement(sealed(bad))
+    except Refused:
+        return
+    assert cbor_encode(statement.content.to_map()) == bad
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a3 01 18 30", "cbor-malformed"),
+        ("a3 01 18 30 07 61 31 08 81 58 20", "cbor-malformed"),
+        ("bf 01 18 30 07 61 31 08 81 58 20 {hash} ff", "cbor-malformed"),
+        ("a3 f5 18 30 07 61 31 08 81 58 20 {hash}", "cbor-malformed"),
+        ("a3 01 18 30 07 61 31 61 38 81 58 20 {hash}", "cbor-malformed"),
+        ("a3 f9 3c 00 18 30 07 61 31 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 01 18 30 07 c1 01 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 01 19 00 30 07 61 31 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 01 18 30 07 78 01 31 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 01 18 30 07 61 31 08 98 01 58 20 {hash}", "cbor-not-deterministic"),
+        ("b8 03 01 18 30 07 61 31 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a4 01 18 30 07 61 31 07 61 31 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 07 61 31 01 18 30 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 01 18 30 07 61 31 08 81 58 20 {hash} 00", "cbor-not-deterministic"),
+        ("a3 01 c2 41 30 07 61 31 08 81 58 20 {hash}", "cbor-not-deterministic"),
+        ("a3 01 18 30 07 61 31 08 81 58 20 {hash}", None),
+    ],
+)
+def test_other_spellings_of_a_payload_have_the_codecs_codes(text: str, code: str | None) -> None:
+    data = sealed(bytes.fromhex(text.format(hash="08" * 32)))
+    if code is None:
+        assert parse_statement(data).content.rule_set == "1"
+    else:
+        with refused(code):
+            parse_statement(data)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"a": 1.5}, {"a": [1, {"b": 0.5}]}, {"a": 2**64}, {"a": {1: 1, "b": 2}}]
+)
+def test_facts_hold_plain_values_only(facts: dict[str, Any]) -> None:
+    with refused("cbor-malformed", "cbor-not-deterministic"):
+        parse_statement(sealed({**whole(34), 11: facts}))
 
 
 @pytest.mark.parametrize(
