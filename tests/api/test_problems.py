@@ -217,7 +217,11 @@ def crashing(error: Exception) -> APIRouter:
     ("error", "code", "status"),
     [
         (RuntimeError("with a secret 330102199001011234"), "internal-error", 500),
-        (OperationalError("SELECT secret", {"a": "330102"}, Exception("x")), "service-unavailable", 503),
+        (
+            OperationalError("SELECT secret", {"a": "330102"}, Exception("x")),
+            "service-unavailable",
+            503,
+        ),
         (LedgerError("ledger-busy"), "ledger-busy", 503),
     ],
 )
