@@ -157,6 +157,7 @@ class Licences:
     def __init__(self, city: City) -> None:
         self.city = city
         self._indices = StatusIndices(city)
+        self._ruled = (-1, "")  # a day, and the rule set in force on it
 
     # issuing
 
@@ -188,8 +189,10 @@ class Licences:
         renews: Held | None = None,
         version: int | None = None,
         record_id: str | None = None,
+        number_nym: bytes | None = None,
     ) -> Prepared:
-        """`prepare` of values that were read. `version` where it does not follow from `renews`."""
+        """`prepare` of values that were read. `version` where it does not follow from `renews`;
+        `number_nym` where the caller has it already."""
         city, department, values = self.city, type_.issuer, read.values
         if renews is not None and (renews.department, renews.type_code) != (
             department,
@@ -214,20 +217,19 @@ class Licences:
             valid_until=read.valid_until,
             status=status,
             predecessor=None if renews is None else renews.head_leaf,
-            rule_set=city.catalogue.ruleset_for(_EPOCH + timedelta(days=now // 86_400)).id,
+            rule_set=self._rule_set(now),
             digests=[disclosure_digest(disclosure) for disclosure in disclosures],
         )
         statement = city.sign(content, department=department, record_id=record_id, at=now)
         sealed = city.vault.seal(record_id, cbor_encode([identifier, list(disclosures)]))
         leaf = leaf_hash(statement)
-        number = str(values[type_.number_field])
         row = {
             "record_id": record_id,
             "department": department,
             "type_code": type_.code,
             "version": version,
             "identifier_nym": city.vault.pseudonym("identifier", identifier),
-            "number_nym": self.number_nym(type_, number),
+            "number_nym": number_nym or self.number_nym(type_, str(values[type_.number_field])),
             "holder_nym": self._holder_nym(type_, values, record_id),
             "valid_from": read.valid_from,
             "valid_until": read.valid_until,
@@ -400,11 +402,18 @@ class Licences:
             LICENCE_STATE,
             type_code=held.type_code,
             predecessor=held.head_leaf,
-            rule_set=self.city.catalogue.ruleset_for(_EPOCH + timedelta(days=now // 86_400)).id,
+            rule_set=self._rule_set(now),
             state=state,
             reason=reason,
         )
         return self.city.sign(content, department=held.department, record_id=held.record_id, at=now)
+
+    def _rule_set(self, now: int) -> str:
+        """The rule set in force on the day of `now` in China; the day is looked up once."""
+        day = (now + 8 * 3600) // 86_400
+        if self._ruled[0] != day:
+            self._ruled = (day, self.city.catalogue.ruleset_for(_EPOCH + timedelta(days=day)).id)
+        return self._ruled[1]
 
     # looking up
 

@@ -12,6 +12,8 @@ another.
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import cbor2
+
 from keys.names import KID_SIZE
 from keys.signer import Signer
 from keys.suites import suite_for
@@ -156,10 +158,15 @@ def typ_of(data: bytes) -> str | None:
 
 def sign_sign1(claims: dict[int, Any] | None, payload: bytes, *, typ: str, signer: Signer) -> bytes:
     """Signs and encodes. `claims` are CWT claims for the protected header, if any."""
-    header: dict[int, Any] = {ALG: signer.suite.cose_alg, KID: signer.kid, TYP: typ}
+    header: dict[int, Any] = {ALG: signer.suite.cose_alg, KID: signer.kid}
     if claims is not None:
         header[CWT_CLAIMS] = claims
-    protected = cbor_encode(header)
+    header[TYP] = typ
+    # In order as it stands, unless the claims are not: sorting costs as much as encoding.
+    ordered = claims is None or (
+        list(claims) == sorted(claims) and not any(type(v) is dict for v in claims.values())
+    )
+    protected = cbor2.dumps(header) if ordered else cbor_encode(header)
     signature = signer.sign(to_be_signed(protected, payload))
     return b"".join(
         (

@@ -34,7 +34,7 @@ from api.imports.jobs import DONE, FAILED, RUNNING, STOPPED, Job, Jobs, RowFault
 from api.imports.mapfile import CheckedMap
 from api.imports.mapping import Mapped, RowMapper
 from api.imports.plan import KeyOf, Plan, in_order, key_of, make_plan
-from api.imports.reader import BadRow, Format, Row, read_rows
+from api.imports.reader import BadRow, Format, Row, count_rows, read_rows
 from api.licences import Held, Licences, Read
 from api.rules import codes
 from ledger.errors import LedgerError
@@ -141,13 +141,19 @@ class Importer:
             if code != "import-taken-over":
                 self.jobs.set(self.job.id, state=FAILED, fault=str(code))
             raise
-        self.jobs.set(self.job.id, state=STOPPED if stopped else DONE)
-        return self.jobs.get(self.job.id)
+        job = self.jobs.get(self.job.id)
+        if stopped:
+            self.jobs.set(job.id, state=STOPPED)
+        else:
+            self.jobs.set(job.id, state=DONE, total=job.position)
+        return self.jobs.get(job.id)
 
     # the plan and the rows
 
     def _plan(self) -> Plan:
         with self.source.path.open("rb", buffering=_BUFFER) as file:
+            if self._key is None:  # no order to find, so the rows need not be read
+                return Plan(count_rows(file, self.source.format), frozenset())
             return make_plan(self._rows(file), self._key)
 
     def _rows(self, file: BinaryIO) -> Iterator[Row | BadRow]:
@@ -229,7 +235,7 @@ class Importer:
         for row, read, number in mapped:
             terms = there.setdefault(number, [])
             try:
-                term = self._do(batch, row, read, terms)
+                term = self._do(batch, row, read, number, terms)
             except ServiceError as error:
                 self._refuse(batch, row.line, error)
                 continue
@@ -261,7 +267,7 @@ class Importer:
                 continue
             yield mapped, read, number
 
-    def _do(self, batch: Batch, row: Mapped, read: Read, terms: list[Term]) -> Term:
+    def _do(self, batch: Batch, row: Mapped, read: Read, number: bytes, terms: list[Term]) -> Term:
         """Signs what the row asks for; returns the term as it is then."""
         licences, type_ = self.licences, self.checked.type
         decision = decide(licences, type_, row, read, terms)
@@ -276,7 +282,9 @@ class Importer:
         issue: Issue = decision
         if self.job.dry_run:
             return self._would_issue(batch, row, read, issue)
-        prepared = licences.make(type_, read, renews=issue.renews, version=issue.version)
+        prepared = licences.make(
+            type_, read, renews=issue.renews, version=issue.version, number_nym=number
+        )
         held = prepared.held()
         batch.issue(prepared)
         batch.count("issued" if issue.renews is None else "renewed")
