@@ -30,7 +30,12 @@ from ledger.ledger import Ledger
 from ledger.model import Appended, Draft
 from ledger.stores import open_store
 from ledger.stores.base import Store
-from verifier.authorities import OPERATOR, Authorities, proof_of_possession_message
+from verifier.authorities import (
+    OPERATOR,
+    Authorities,
+    check_use,
+    proof_of_possession_message,
+)
 from verifier.errors import Refused
 from verifier.kinds import DEPARTMENT, GENESIS, KEY
 from verifier.note import NoteSigner, make_vkey
@@ -128,13 +133,23 @@ class City:
             return signer
 
     def sign(self, content: Content, *, department: str, record_id: str, at: int) -> bytes:
-        """A statement by a department's key, as the ledger will hold it."""
+        """A statement by a department's key, as the ledger will hold it.
+
+        Nothing is signed that the key may not sign: `Refused` key-out-of-scope, key-out-of-date.
+        """
+        signer = self.signer(department)
+        # Enrolments are only added: what was replayed last is enough where it knows the key.
+        key = self._authorities.keys.get(signer.kid) or self.authorities.keys.get(signer.kid)
+        if key is not None:
+            check_use(key, content.kind, content.type_code, at)
+        elif content.kind != GENESIS:
+            raise ServiceError("signer-missing", department)
         return sign_statement(
             content,
             issuer=self.issuer(department),
             subject=record_id,
             issued_at=at,
-            signer=self.signer(department),
+            signer=signer,
         )
 
     def draft(self, statement: bytes, kind: int, department: str) -> Draft:

@@ -29,12 +29,16 @@ _LEDGER_STATUS: Mapping[str, int] = {
     "ledger-not-published": 404,
     "ledger-busy": 503,
     "ledger-closed": 503,
+    "ledger-commit-unknown": 503,
+    "ledger-logged-not-published": 503,
     "ledger-entry-size": 422,
     "ledger-batch-too-large": 413,
 }
 _REFUSED_STATUS: Mapping[str, int] = {
     "too-large": 413,
     "tile-path-malformed": 404,
+    "key-out-of-scope": 403,
+    "key-out-of-date": 403,
     "enrolment-repeated": 409,
     "enrolment-unknown-department": 404,
     "image-support-missing": 503,

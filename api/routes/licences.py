@@ -127,12 +127,12 @@ def _prepare_all(use: Services, caller: Principal, requests: list[IssueRequest])
                 use.licences.prepare_for(caller, type_, request.fields, renews=request.renews)
             )
         except ServiceError as error:
+            if error.status in (401, 403) or error.status >= 500:
+                raise  # nothing of this row, but of the caller or the service
             errors = error.extra.get("errors") or [
                 {"field": "", "code": error.code, "zh": error.zh, "en": error.en}
             ]
             faults += [{"row": position, **fault} for fault in errors]
-            if error.status in (401, 403):
-                raise
     if faults:
         rows = sorted({fault["row"] for fault in faults})
         raise ServiceError("fields-invalid", f"rows {rows[:20]}", extra={"errors": faults})

@@ -281,8 +281,31 @@ def test_a_new_keys_first_licence(service: Service) -> None:
     answer = service.post("market", "/v1/licences", body)
     problem_of(answer, "signer-missing", 503)
     assert answer.headers["retry-after"] == "1"
+    rows = {"licences": [body]}
+    problem_of(service.post("market", "/v1/licences/batch", rows), "signer-missing", 503)
     scope = [kind.code for kind in service.city.catalogue.licence_types.values()]
     assert enrol_key(service, "market", scope=scope).status_code == 201
     issued = service.post("market", "/v1/licences", body)
     assert issued.status_code == 201, issued.text
     assert service.verify(issued.json()["qr"])["colour"] == "green"
+
+
+def test_a_key_signs_what_its_scope_holds_and_nothing_else(folder: Path, service: Service) -> None:
+    """The narrower key of a department: what it may not sign is refused, not logged and red."""
+    service.city.custody._path("dept-market").unlink()
+    del service.city.signers["market"]
+    food = service.city.catalogue.licence_type("food-licence").code
+    assert enrol_key(service, "market", scope=[food]).status_code == 201
+    service.issue("food-licence")
+    size = service.city.ledger.size
+    body = {"type": "business-licence", "fields": sample("business-licence")}
+    problem_of(service.post("market", "/v1/licences", body), "key-out-of-scope", 403)
+    rows = {"licences": [body]}
+    problem_of(service.post("market", "/v1/licences/batch", rows), "key-out-of-scope", 403)
+    assert service.city.ledger.size == size
+
+
+def test_a_clock_before_the_keys_enrolment_signs_nothing(service: Service) -> None:
+    service.clock.step(-400 * 86_400)
+    body = {"type": "food-licence", "fields": sample("food-licence")}
+    problem_of(service.post("market", "/v1/licences", body), "key-out-of-date", 403)

@@ -689,3 +689,12 @@ def test_states_of_the_law_have_their_words(service: Service) -> None:
         assert (verdict["colour"], verdict["code"]) == ("red", f"status-{state.name}")
         assert state.zh in verdict["zh"]
         assert verdict["status"]["state"] == number
+
+
+def test_the_rules_change_at_midnight_in_china(service: Service) -> None:
+    """The orders change on 2026-04-01: four in the morning there is still March in UTC."""
+    found = []
+    for at in (1_774_972_799, 1_774_972_800, 1_774_987_200):  # 23:59:59, 00:00:00, 04:00:00
+        use = service.client.app.state.services  # type: ignore[attr-defined]
+        found.append(use.licences._rule_set(at))
+    assert found == ["order-58", "order-36", "order-36"]
