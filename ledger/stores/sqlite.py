@@ -7,7 +7,8 @@ at the start and none fails half-way; readers never wait.
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -89,6 +90,16 @@ class SqliteStore(SqlStore):
             )
 
         super().__init__(engine("FULL", _POOLED, _OVERFLOW), engine("NORMAL", 1, 0))
+        self._opened = _identity(path)
+
+    @contextmanager
+    def _writing(self, engine: Engine) -> Iterator[SqlWriter]:
+        """Refuses where the file is no longer the one that was opened: SQLite would go on writing
+        to a deleted or replaced file, and what it acknowledged would be lost."""
+        if _identity(self.path) != self._opened:
+            raise LedgerError("ledger-store-failed", f"{self.path.name} was moved or replaced")
+        with super()._writing(engine) as writer:
+            yield writer
 
 
 def open_url(url: str) -> SqliteStore:
@@ -156,6 +167,15 @@ def sqlite_engine(
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     return engine
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _touch_private(path: Path) -> None:

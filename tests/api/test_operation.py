@@ -76,6 +76,13 @@ def database(service: Service) -> Path:
 def test_a_database_that_is_gone(service: Service) -> None:
     database(service).unlink()
     assert not_ready(service) == "FileNotFoundError"
+    nothing_is_acknowledged(service)
+
+
+def nothing_is_acknowledged(service: Service) -> None:
+    """SQLite itself would write on into the file that nobody will find again."""
+    body = {"type": "food-licence", "fields": sample("food-licence")}
+    problem_of(service.post("market", "/v1/licences", body), "ledger-store-failed", 500)
 
 
 def test_a_database_that_was_replaced(service: Service) -> None:
@@ -85,6 +92,7 @@ def test_a_database_that_was_replaced(service: Service) -> None:
     copy.write_bytes(path.read_bytes())
     copy.replace(path)
     assert not_ready(service) == "FileNotFoundError"
+    nothing_is_acknowledged(service)
 
 
 def test_a_database_that_cannot_be_written(
