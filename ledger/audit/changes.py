@@ -1,15 +1,15 @@
 """Which entries were changed, told as people would: altered, swapped, dropped, slipped in."""
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ledger.audit.files import Files
 from ledger.audit.findings import Findings
 from ledger.audit.worker import Examined
 from verifier.merkle import HASH_SIZE
-from verifier.tiles import FULL_WIDTH, tile_path
+from verifier.tiles import FULL_WIDTH
 
 _MAX_KEPT: Final = 10_000
-_MAX_UNDECIDED: Final = 64
 
 
 class _Change(NamedTuple):
@@ -19,14 +19,14 @@ class _Change(NamedTuple):
 
 
 class Changes:
-    """Collects differences between entries and level-0 tiles, in order, and names them."""
+    """Notes differences between entries and level-0 tiles, in order, and later names them."""
 
     def __init__(self, files: Files, findings: Findings) -> None:
         self._files = files
         self._findings = findings
         self._kept: list[_Change] = []
         self._beyond = 0
-        self._undecided: list[tuple[int, bytes, bytes]] = []
+        self._shifts: list[tuple[int, str]] = []
         self._shift = 0
 
     def unsound(self, examined: Examined, width: int) -> None:
@@ -40,8 +40,8 @@ class Changes:
         detail = f"{count} whole entries, {width} expected"
         self._files.name("audit-bundle-truncated", path, index=index, detail=detail)
 
-    def entries_differ(self, n: int, leaves: bytes, tile: bytes) -> None:
-        """The tile is taken to be right; `leaves` are the entries' hashes, perhaps too few."""
+    def compare(self, n: int, leaves: bytes, tile: bytes) -> None:
+        """Notes where `leaves`, the entries' hashes, perhaps too few, differ from their tile."""
         have, want = hashes(leaves), hashes(tile)
         after = self._files.hash_at(0, (n + 1) * FULL_WIDTH)
         longer = want if after is None else [*want, after]
@@ -58,27 +58,32 @@ class Changes:
         ):
             if gone and self._shifted(have, longer, first, shift):
                 self._shift = shift
-                self._findings.add(code, n * FULL_WIDTH + first)
+                self._shifts.append((n * FULL_WIDTH + first, code))
                 return
         for i in common:
             if have[i] != want[i]:
                 self._keep(_Change(n * FULL_WIDTH + i, have[i], want[i]))
 
-    def undecided(self, n: int, leaves: bytes, tile: bytes) -> None:
-        """Entries and tile differ with nothing above to decide between them, until the root."""
-        if len(self._undecided) < _MAX_UNDECIDED:
-            self._undecided.append((n, leaves, tile))
-        else:
-            self.entries_differ(n, leaves, tile)
-
-    def resolve(self, *, entries_hold: bool) -> None:
-        """The root has spoken for the entries, or not; names all that was collected."""
-        for n, leaves, tile in self._undecided:
-            if entries_hold:
-                self._files.name("audit-tile-differs", tile_path(0, n, self._files.width(0, n)))
-            else:
-                self.entries_differ(n, leaves, tile)
-        self._name_kept()
+    def name(self, accept: Callable[[int], bool]) -> None:
+        """Names what was noted in those bundles, by number, of which the entries are at fault."""
+        for index, code in self._shifts:
+            if accept(index // FULL_WIDTH):
+                self._findings.add(code, index)
+        kept = [change for change in self._kept if accept(change.at // FULL_WIDTH)]
+        home = {change.expected: change for change in kept}
+        plain: list[int] = []
+        for change in kept:
+            other = home.get(change.leaf)
+            if other is None or other.leaf != change.expected:
+                plain.append(change.at)
+            elif change.at < other.at:
+                detail = f"{change.at} ↔ {other.at}"
+                self._findings.add("audit-leaves-swapped", change.at, detail=detail)
+        for low, high in runs(plain):
+            detail = "" if low == high else f"{low} – {high}"
+            self._findings.add("audit-leaf-differs", low, detail=detail)
+        if self._beyond:
+            self._findings.add("audit-leaf-differs", detail=f"and {self._beyond} more")
 
     def _shifted(self, have: list[bytes], want: list[bytes], first: int, shift: int) -> bool:
         """Whether from `first` on, every hash stands `shift` places before where it belongs."""
@@ -94,22 +99,6 @@ class Changes:
             self._kept.append(change)
         else:
             self._beyond += 1
-
-    def _name_kept(self) -> None:
-        home = {change.expected: change for change in self._kept}
-        plain: list[int] = []
-        for change in self._kept:
-            other = home.get(change.leaf)
-            if other is None or other.leaf != change.expected:
-                plain.append(change.at)
-            elif change.at < other.at:
-                detail = f"{change.at} ↔ {other.at}"
-                self._findings.add("audit-leaves-swapped", change.at, detail=detail)
-        for low, high in runs(plain):
-            detail = "" if low == high else f"{low} – {high}"
-            self._findings.add("audit-leaf-differs", low, detail=detail)
-        if self._beyond:
-            self._findings.add("audit-leaf-differs", detail=f"and {self._beyond} more")
 
 
 def hashes(side_by_side: bytes) -> list[bytes]:

@@ -197,6 +197,20 @@ def inserted() -> Shown:
     return Shown(files, [("audit-leaf-inserted", 300, None)])
 
 
+def several(entry: int, tile: str) -> Shown:
+    """An entry here and a tile there: neither entries nor tiles alone have the signed root."""
+    city, files = whole()
+    city.entries[entry] = flipped(city.entries[entry], -1 % len(city.entries[entry]))
+    files |= bundles(city.entries)
+    files[tile] = flipped(files[tile], 77)
+    finds = [
+        ("audit-bad-signature", entry, None),
+        ("audit-leaf-differs", entry, None),
+        ("audit-tile-differs", None, tile),
+    ]
+    return Shown(files, finds)  # type: ignore[arg-type]
+
+
 def rewritten() -> Shown:
     """Everything below the checkpoint is made anew, but the log's key cannot be used."""
     city, files = whole()
@@ -240,6 +254,9 @@ CASES: Mapping[str, Callable[[], Shown]] = {
     "audit-leaf-differs": lambda: byte_changed(300),
     "audit-leaf-differs at the edge": lambda: byte_changed(699),
     "audit-leaf-differs with its tile": entries_and_tile_rewritten,
+    "audit-leaf-differs and a tile": lambda: several(300, tile_path(0, 0)),
+    "audit-leaf-differs and the edge tile": lambda: several(300, tile_path(0, 2, 188)),
+    "audit-leaf-differs at the edge and a tile": lambda: several(650, tile_path(0, 0)),
     "audit-leaves-swapped": lambda: swapped(300, 301),
     "audit-leaves-swapped far apart": lambda: swapped(20, 690),
     "audit-leaves-swapped at the end": lambda: swapped(698, 699),
