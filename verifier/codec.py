@@ -107,20 +107,21 @@ def _groups(digits: bytes) -> bytes:
     digit, a byte each. A group's value is below 2**17, so no sum spills into its neighbour.
     """
     count = len(digits) // 3
-    whole, high = int.from_bytes(digits, "big"), _last_bytes(count)
-    values = (whole >> 16 & high) + 45 * (whole >> 8 & high) + 2025 * (whole & high)
-    groups = values.to_bytes(3 * count, "big")
-    if groups[::3].count(0) != count:
+    whole, (last, beyond) = int.from_bytes(digits, "big"), _masks(count)
+    values = (whole >> 16 & last) + 45 * (whole >> 8 & last) + 2025 * (whole & last)
+    if values & beyond:
         raise Refused("base45-malformed", "group above 65535")
+    groups = values.to_bytes(3 * count, "big")
     data = bytearray(2 * count)
     data[0::2], data[1::2] = groups[1::3], groups[2::3]
     return bytes(data)
 
 
 @lru_cache(maxsize=256)
-def _last_bytes(count: int) -> int:
-    """The mask that keeps the last of every three bytes, `count` times."""
-    return int.from_bytes(b"\0\0\xff" * count, "big")
+def _masks(count: int) -> tuple[int, int]:
+    """What keeps the last of every three bytes, and what keeps the first, `count` times."""
+    last = int.from_bytes(b"\0\0\xff" * count, "big")
+    return last, last << 16
 
 
 def cbor_encode(value: object) -> bytes:

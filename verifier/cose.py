@@ -52,7 +52,8 @@ class Sign1(NamedTuple):
 
     @property
     def kid(self) -> bytes:
-        return bytes(self.header[KID])
+        kid: bytes = self.header[KID]
+        return kid
 
     def check_signature(self, public: bytes) -> None:
         """Raises `KeysError` unless `public`, a key of the header's suite, made the signature."""

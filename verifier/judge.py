@@ -19,8 +19,10 @@ Checks 8 and 9 need a proof, in the payload or beside it. Green needs 1–7, 10 
 licence that shows nothing: its statement is public in the ledger, and says nobody's name.
 """
 
+from collections.abc import Mapping
 from datetime import date
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 from keys.errors import KeysError
 from verifier.authorities import EnrolledKey, check_scope
@@ -89,7 +91,7 @@ class _Judgement:
     def __init__(self, trust: Trust, now: int) -> None:
         self.trust = trust
         self.now = now
-        self.checks: dict[int, Check] = {}
+        self.checks = dict(_NOT_REACHED)
         self.colour = Colour.GREEN
         self.code = "valid"
         self.subject: Subject | None = None
@@ -115,11 +117,10 @@ class _Judgement:
             self._amber("no-disclosure")
 
     def verdict(self) -> Verdict:
-        checks = list({**_NOT_REACHED, **self.checks}.values())
         return Verdict(
             self.colour,
             self.code,
-            checks,
+            list(self.checks.values()),
             self.subject,
             self.record,
             self.state,
@@ -195,13 +196,13 @@ class _Judgement:
         names = self.trust.types.get(code)
         labels = {} if names is None else names.fields
         department = self.trust.authorities.departments[statement.issuer]
-        values = {name: value for shown in disclosures for name, value in shown.fields.items()}
+        values = _values(disclosures)
         fields = [
-            Shown(name, zh, en, values.pop(name))
-            for name, (zh, en) in labels.items()
-            if name in values
+            Shown(name, zh, en, values[name]) for name, (zh, en) in labels.items() if name in values
         ]
-        fields += [Shown(name, name, name, value) for name, value in values.items()]
+        if len(fields) < len(values):
+            others = [name for name in values if name not in labels]
+            fields += [Shown(name, name, name, values[name]) for name in others]
         return Subject(
             code,
             code if names is None else names.zh,
@@ -296,5 +297,13 @@ class _Judgement:
         self._amber(code)
 
 
+def _values(disclosures: tuple[Disclosure, ...]) -> Mapping[str, Any]:
+    """All fields shown; no two disclosures share one."""
+    if len(disclosures) == 1:
+        return disclosures[0].fields
+    return {name: value for shown in disclosures for name, value in shown.fields.items()}
+
+
+@lru_cache(maxsize=4096)
 def _iso(day: int | None) -> str | None:
     return None if day is None else date.fromordinal(_EPOCH + day).isoformat()

@@ -209,7 +209,9 @@ def _is_issuer(text: str) -> bool:
 
 
 def _integer(value: Any, most: int) -> int:
-    return head_size(value) if type(value) is int and 0 <= value <= most else 0
+    if type(value) is not int or not 0 <= value <= most:
+        return 0
+    return 3 if 255 < value < 65_536 else head_size(value)
 
 
 def _day(value: Any) -> int:
@@ -220,7 +222,7 @@ def _text(value: Any) -> int:
     if type(value) is not str or not 0 < len(value) <= 64:
         return 0
     size = len(value.encode())
-    return head_size(size) + size
+    return size + (1 if size < 24 else head_size(size))
 
 
 def _hash(value: Any) -> int:
@@ -237,7 +239,9 @@ def _status(value: Any) -> int:
 def _digests(value: Any) -> int:
     if type(value) is not list or not 0 < len(value) <= MAX_DIGESTS:
         return 0
-    if not all(map(_hash, value)) or len(set(value)) != len(value):
+    if set(map(type, value)) != {bytes} or set(map(len, value)) != {HASH_SIZE}:
+        return 0
+    if len(set(value)) != len(value):
         return 0
     return head_size(len(value)) + _HASH * len(value)
 
@@ -253,7 +257,7 @@ def _facts(value: Any) -> int:
 _HASH: Final = 2 + HASH_SIZE
 _MAX_UINT32: Final = (1 << 32) - 1
 _SIZES: Final[Mapping[int, Callable[[Any], int]]] = {
-    KIND: lambda value: _integer(value, 1 << 16),
+    KIND: head_size,
     TYPE: _text,
     FROM: _day,
     UNTIL: _day,

@@ -1,7 +1,6 @@
 """A verdict: one colour, one sentence, and the numbered checks behind it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -74,12 +73,11 @@ class Subject(NamedTuple):
     undisclosed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """Where the statement stands: leaf hash, and index and tree size where a proof was checked."""
 
     leaf: bytes
-    index: int | None
+    index: int | None  # type: ignore[assignment]  # not tuple.index
     size: int | None
     witnesses: Sequence[str]
 

@@ -268,6 +268,26 @@ def _refused_or_spelled_so(header: bytes) -> None:
     assert cbor_encode(sign1.header) == header
 
 
+@pytest.mark.parametrize("text", ["x", "x" * 23, "x" * 24, "x" * 64, "证" * 64, "\U0001f600" * 64])
+def test_texts_of_every_length_of_head(text: str) -> None:
+    content = parse_statement(sealed({**whole(16), 2: text, 7: text})).content
+    assert (content.type_code, content.rule_set) == (text, text)
+
+
+@pytest.mark.parametrize("day", [0, 23, 24, 255, 256, 65_535, 65_536, MAX_DAY])
+@pytest.mark.parametrize("number", [0, 24, 256, 65_536, 2**32 - 1])
+def test_numbers_of_every_length_of_head(day: int, number: int) -> None:
+    payload = {**whole(16), 3: day, 4: MAX_DAY, 5: [number, number]}
+    content = parse_statement(sealed(payload)).content
+    assert (content.valid_from, content.status) == (day, (number, number))
+
+
+@pytest.mark.parametrize("count", [1, 23, 24, 64])
+def test_digests_of_every_length_of_head(count: int) -> None:
+    digests = [bytes([number]) * 32 for number in range(count)]
+    assert parse_statement(sealed({**whole(16), 8: digests})).content.digests == digests
+
+
 def test_a_validity_that_ends_before_it_begins_is_refused() -> None:
     with refused("statement-malformed"):
         parse_statement(sealed({**whole(16), 4: 19_999}))
