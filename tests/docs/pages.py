@@ -20,6 +20,16 @@ ERRORS_LEAD = """\
 Every refusal carries a stable code and its words in Chinese and English. Over HTTP it is the
 `code` of an RFC 9457 problem document.
 """
+FINDINGS_LEAD = """\
+`zhenglian audit` 的每项发现都带一个固定代码，并指明条目序号、文件、记录或部门。
+Every finding of `zhenglian audit` carries a stable code, and names the ledger index, the file, the
+record or the department. What was not checked never makes a log unclean.
+"""
+FINDINGS_TITLES: Mapping[str, str] = {
+    "broken": "所示非所签 · What is shown is not what was signed",
+    "rule": "违反规则 · Signed, and against a rule",
+    "unchecked": "未核查 · What was not checked",
+}
 HEAD = "<!-- Written by `make docs`; edit the code it is read from. -->\n\n"
 
 
@@ -85,6 +95,21 @@ def errors() -> str:
     return HEAD + "\n".join(parts)
 
 
+def findings() -> str:
+    """Everything an audit can say about a log, worst first."""
+    module = importlib.import_module("ledger.audit.findings")
+    parts = ["# 审计发现 · What an audit finds\n", FINDINGS_LEAD]
+    for severity, title in FINDINGS_TITLES.items():
+        rows: list[tuple[object, ...]] = [
+            (f"`{code}`", words.zh, words.en)
+            for code, words in module.FINDINGS.items()
+            if words.severity == severity
+        ]
+        parts.append(f"## {title}\n")
+        parts.append(table(("代码 · Code", "中文", "English"), rows))
+    return HEAD + "\n".join(parts)
+
+
 def settings() -> str:
     """Every setting: the environment variable, its type, its default, what it is for."""
     model = importlib.import_module("api.settings").Settings
@@ -146,6 +171,7 @@ def routes() -> str:
 
 SOURCES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "errors.md": ("keys.errors", errors),
+    "findings.md": ("ledger.audit.findings", findings),
     "settings.md": ("api.settings", settings),
     "commands.md": ("api.cli", commands),
     "routes.md": ("api.app", routes),
