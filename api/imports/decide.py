@@ -12,7 +12,7 @@ an earlier first day                      refused
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
@@ -28,8 +28,7 @@ Fingerprint = int
 """Of the canonical values of a licence, within one process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """One licence of a number, in the ledger or in a batch on its way there.
 
     `content` is the values or their fingerprint, or `None` for one in the database; `sealed` is
@@ -43,16 +42,14 @@ class Term:
     sealed: tuple[bytes | None, bytes | None] = (None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Issue:
+class Issue(NamedTuple):
     """Issue the row's licence, perhaps as a renewal of `renews`."""
 
     renews: Held | None
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """Change the state of a licence that is there."""
 
     term: Term

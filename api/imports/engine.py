@@ -372,7 +372,7 @@ class Importer:
 
 
 def _moved(term: Term, state: int, head: bytes) -> Term:
-    return replace(term, held=replace(term.held, state=state, head_leaf=head))
+    return term._replace(held=replace(term.held, state=state, head_leaf=head))
 
 
 def _put(terms: list[Term], term: Term) -> None:

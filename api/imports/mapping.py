@@ -1,7 +1,7 @@
 """A row of the file → raw values by field, and the legal state that the row tells."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from api.errors import ServiceError
 from api.imports.mapfile import CheckedMap, FieldRule
@@ -10,8 +10,7 @@ from api.rules.codes import canonical_text
 from verifier.states import BY_NAME, VALID
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(NamedTuple):
     """What a row says. `renews`: the row may renew an earlier term of its number."""
 
     line: int

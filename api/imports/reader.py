@@ -8,9 +8,8 @@ swallows nothing but its own line.
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from api.errors import ServiceError
 from api.imports.mapfile import Encoding
@@ -30,16 +29,14 @@ _GB_BOM = b"\x84\x31\x95\x33"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Column → text, as written. `line` is where the row begins, from 1."""
 
     line: int
     cells: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class BadRow:
+class BadRow(NamedTuple):
     """A row that could not be read, and why."""
 
     line: int
