@@ -199,6 +199,24 @@ def take_byte_string(data: bytes, at: int) -> tuple[bytes, int] | None:
     return (data[begin:end], end) if size >= least and end <= len(data) else None
 
 
+def take_texts(data: bytes, at: int, count: int) -> tuple[list[str], int] | None:
+    """`count` texts of less than 256 bytes each, as `take_byte_string` takes byte strings."""
+    texts = []
+    try:
+        for _ in range(count):
+            head = data[at]
+            if 0x60 <= head < 0x78:
+                begin, at = at + 1, at + 1 + head - 0x60
+            elif head == 0x78 and data[at + 1] >= 24:
+                begin, at = at + 2, at + 2 + data[at + 1]
+            else:
+                return None
+            texts.append(data[begin:at].decode())
+    except (IndexError, UnicodeDecodeError):
+        return None
+    return (texts, at) if at <= len(data) else None
+
+
 def _check_shape(value: object) -> None:
     """Maps in order, and nothing but integers of 64 bits, strings, lists, maps, true, false, null.
 

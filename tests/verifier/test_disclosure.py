@@ -19,6 +19,7 @@ from verifier.disclosure import (
     make_disclosure,
     parse_disclosure,
 )
+from verifier.errors import Refused
 
 SALT = bytes(range(16))
 FIELDS = {"name": "晨光公司", "capital": 50, "listed": False, "rooms": ["一", "二", 3]}
@@ -130,6 +131,59 @@ def test_what_is_signed_but_malformed_is_refused() -> None:
     for bad in (b"", b"\x80", cbor_encode([SALT, {}, "face"])):
         with refused("disclosure-malformed", "cbor-malformed"):
             check_disclosures([bad], [disclosure_digest(bad)])
+
+
+TEXTS = make_disclosure("face", {"name": "晨光公司", "addr": "x" * 30, "b": ""}, SALT)
+
+
+@given(st.integers(0, len(TEXTS) - 1), st.binary(max_size=2), st.integers(0, 2))
+def test_a_changed_disclosure_is_refused_or_read_as_it_is(at: int, new: bytes, gone: int) -> None:
+    """By hand or by the codec: what is accepted encodes to the same bytes."""
+    bad = TEXTS[:at] + new + TEXTS[at + gone :]
+    try:
+        disclosure = parse_disclosure(bad)
+    except Refused:
+        return
+    salt = bad[2:18]
+    assert make_disclosure(disclosure.name, disclosure.fields, salt) == bad
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("a1 61 61 61 62 61 6e", None),
+        ("a2 61 61 60 61 62 60 61 6e", None),
+        ("a2 61 62 60 61 61 60 61 6e", "cbor-not-deterministic"),
+        ("a2 62 61 61 60 61 62 60 61 6e", "cbor-not-deterministic"),
+        ("a2 61 61 60 61 61 60 61 6e", "cbor-not-deterministic"),
+        ("a2 63 e4 b8 80 60 62 7a 7a 60 61 6e", "cbor-not-deterministic"),
+        ("a2 62 7a 7a 60 63 e4 b8 80 60 61 6e", None),
+        ("b8 01 61 61 60 61 6e", "cbor-not-deterministic"),
+        ("a1 78 01 61 60 61 6e", "cbor-not-deterministic"),
+        ("a1 61 61 78 17" + "78" * 23 + "61 6e", "cbor-not-deterministic"),
+        ("a1 61 61 78 18" + "78" * 24 + "61 6e", None),
+        ("a1 61 61 79 00 80" + "78" * 128 + "61 6e", "cbor-not-deterministic"),
+        ("a1 61 61 79 01 00" + "78" * 256 + "61 6e", None),
+        ("a1 61 61 60 61 6e 00", "cbor-not-deterministic"),
+        ("a1 61 ff 60 61 6e", "cbor-malformed"),
+        ("a1 61 61 61 ff 61 6e", "cbor-malformed"),
+        ("a1 61 61 60 62 6e", "cbor-malformed"),
+        ("a1 61 61 60", "cbor-malformed"),
+        ("a1 61 61 60 60", "disclosure-malformed"),
+        ("a1 61 61 60 78 21" + "78" * 33, "disclosure-malformed"),
+        ("a0 61 6e", "disclosure-malformed"),
+        ("a1 01 60 61 6e", "disclosure-malformed"),
+        ("", "cbor-malformed"),
+    ],
+)
+def test_spellings_of_disclosed_texts(text: str, code: str | None) -> None:
+    raw = bytes.fromhex("83 50" + SALT.hex() + text)
+    if code is None:
+        disclosure = parse_disclosure(raw)
+        assert make_disclosure(disclosure.name, disclosure.fields, SALT) == raw
+    else:
+        with refused(code):
+            parse_disclosure(raw)
 
 
 # --- the vectors of draft-ietf-spice-sd-cwt ----------------------------------------------------
