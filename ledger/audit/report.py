@@ -90,8 +90,18 @@ class AuditReport:
 
 
 def render(report: AuditReport) -> list[str]:
-    """The report as lines of text, Chinese first."""
-    return [*_head(report), *_counts(report), *_findings(report), _verdict(report)]
+    """The report as lines of text, Chinese first.
+
+    Names and details come from the log: what would steer a terminal is shown as its code point.
+    """
+    lines = [*_head(report), *_counts(report), *_findings(report), _verdict(report)]
+    return [_printable(line) for line in lines]
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join([c if c.isprintable() else f"\\u{ord(c):04x}" for c in line])
 
 
 def _head(report: AuditReport) -> list[str]:

@@ -24,32 +24,20 @@ so far, or in the bundles at hand. Whether the key was enrolled at that index is
 first job is done here while the workers start, since a city enrols its departments first.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
-from itertools import islice
-from typing import Final, TypeVar
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
 
 from ledger.audit.errors import AuditError
 from ledger.audit.files import Files
 from ledger.audit.findings import Findings
 from ledger.audit.keyring import Keyring
-from ledger.audit.pool import Pool
 from ledger.audit.publication import CHINA, Publication, WorkdaysAfter
 from ledger.audit.records import Records
 from ledger.audit.report import AuditReport
 from ledger.audit.tree import TreeAudit
-from ledger.audit.worker import (
-    ENROLMENTS,
-    Act,
-    Bundle,
-    Examined,
-    Job,
-    Outcome,
-    examine,
-    split,
-)
+from ledger.audit.work import examined
+from ledger.audit.worker import ENROLMENTS, Act, Examined, split
 from ledger.errors import LedgerError
 from ledger.readside import CHECKPOINT, ReadSide
 from verifier.authorities import Authorities
@@ -63,17 +51,10 @@ from verifier.tiles import FULL_WIDTH
 
 CLOCK_SKEW: Final = 300
 """Seconds by which a statement's time may lie ahead of the audit's."""
-JOB_BUNDLES: Final = 4
-"""Bundles in one job of a worker: 1,024 entries, about a tenth of a second."""
-_MAX_ALONE: Final = 16
-"""Bundles that are sooner examined here than by processes that have to start first."""
-READERS: Final = 4
-"""Bundles being fetched at the same time."""
 _MAX_ABSENT: Final = 1_000
 """Missing bundles in a row after which the rest is taken to be missing too."""
 
 Progress = Callable[[int, int], None]
-T = TypeVar("T")
 
 
 def audit(
@@ -236,19 +217,19 @@ class _Audit:
         if self.tree_only:
             self.findings.add("audit-statements-unchecked")
         absent = 0
-        for examined, keys in self._examined(files, processes):
-            absent = absent + 1 if examined.missing else 0
+        for bundle, keys in examined(files, processes, tree_only=self.tree_only):
+            absent = absent + 1 if bundle.missing else 0
             if absent > _MAX_ABSENT:
-                raise AuditError("audit-log-absent", files.bundle_path(examined.n))
-            tree.add(examined)  # 3, 4
-            self._acts(examined, keys)  # 6 to 11
-            progress(min(size, (examined.n + 1) * FULL_WIDTH), size)
+                raise AuditError("audit-log-absent", files.bundle_path(bundle.n))
+            tree.add(bundle)  # 3, 4
+            self._acts(bundle, keys)  # 6 to 11
+            progress(min(size, (bundle.n + 1) * FULL_WIDTH), size)
         self.records.finish((self.now + CHINA) // 86_400)
         return tree.finish(checkpoint)  # 4, 5
 
-    def _acts(self, examined: Examined, keys: dict[bytes, bytes]) -> None:
-        start, leaves = examined.n * FULL_WIDTH, examined.leaves
-        for position, row in enumerate(examined.acts):
+    def _acts(self, bundle: Examined, keys: dict[bytes, bytes]) -> None:
+        start, leaves = bundle.n * FULL_WIDTH, bundle.leaves
+        for position, row in enumerate(bundle.acts):
             index = start + position
             if len(row) == 2:
                 code, detail = row
@@ -256,7 +237,7 @@ class _Audit:
             else:
                 act = Act(*row)  # type: ignore[arg-type]
                 leaf = leaves[position * HASH_SIZE : (position + 1) * HASH_SIZE]
-                self._act(index, leaf, act, keys, examined.raw.get(position))
+                self._act(index, leaf, act, keys, bundle.raw.get(position))
             if index == 0:
                 self._genesis()
 
@@ -287,66 +268,3 @@ class _Audit:
             self.findings.add("audit-no-genesis", 0)
         elif named != self.log_key:
             self.findings.add("audit-other-log-key", 0, detail=named.text())
-
-    # --- splitting the work --------------------------------------------------------------------
-
-    def _examined(
-        self, files: Files, processes: int
-    ) -> Iterator[tuple[Examined, dict[bytes, bytes]]]:
-        """Every bundle examined, in order, with the keys that its signatures were checked with."""
-        known: dict[bytes, bytes] = {}
-        for outcome in self._outcomes(files, processes, known):
-            known.update(outcome.keys)
-            for examined in outcome.bundles:
-                yield examined, outcome.keys
-
-    def _outcomes(
-        self, files: Files, processes: int, known: dict[bytes, bytes]
-    ) -> Iterator[Outcome]:
-        bundles = -(-files.size // FULL_WIDTH)
-        alone = processes == 1 or bundles <= _MAX_ALONE
-        with (
-            ThreadPoolExecutor(READERS, "audit-read") as readers,
-            nullcontext() if alone else Pool(processes) as pool,
-        ):
-            jobs = _groups(_ahead(readers, files.bundle, bundles, 2 * JOB_BUNDLES * processes))
-            for group in islice(jobs, None if pool is None else 1):
-                yield examine(Job(group, known, self.tree_only))
-            if pool is not None:
-                yield from self._in_parallel(pool, jobs, 2 * processes, known)
-
-    def _in_parallel(
-        self, pool: Pool, jobs: Iterator[list[Bundle]], depth: int, known: dict[bytes, bytes]
-    ) -> Iterator[Outcome]:
-        """Outcomes in the order of the jobs, of which `depth` are under way at a time."""
-        pending: deque[Future[Outcome]] = deque()
-        for group in jobs:
-            pending.append(pool.submit(Job(group, dict(known), self.tree_only)))
-            if len(pending) > depth:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _ahead(
-    readers: ThreadPoolExecutor, fetch: Callable[[int], T], count: int, depth: int
-) -> Iterator[T]:
-    """`fetch(0)`, `fetch(1)` … in order, up to `depth` of them under way at a time."""
-    pending: deque[Future[T]] = deque()
-    for n in range(count):
-        pending.append(readers.submit(fetch, n))
-        if len(pending) >= depth:
-            yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
-
-
-def _groups(bundles: Iterator[Bundle]) -> Iterator[list[Bundle]]:
-    group: list[Bundle] = []
-    for bundle in bundles:
-        group.append(bundle)
-        if len(group) == JOB_BUNDLES:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -10,7 +10,8 @@ from ledger.audit import findings
 from ledger.audit.errors import AuditError
 from ledger.audit.findings import FINDINGS, Findings
 from ledger.audit.report import render
-from ledger.audit.run import JOB_BUNDLES, audit
+from ledger.audit.run import audit
+from ledger.audit.work import JOB_BUNDLES
 from ledger.errors import LedgerError
 from ledger.readside import DirectoryReadSide
 from tests.ledger.audited import OPTIONS, Shown, found
@@ -307,6 +308,14 @@ def test_the_verdict_is_the_worst_that_was_found() -> None:
     stranger = checkpoint(city.entries, City("other.zhenglian.example").log)
     assert "not what was signed" in verdict(city.files() | {"checkpoint": stranger})
     assert "not what was signed" in verdict(city.files() | {entries_path(0, 5): b""})
+
+
+def test_what_would_steer_a_terminal_is_shown_as_text() -> None:
+    city = City()
+    city.licence("market", "\x1b[2J\n\u202e")
+    lines = render(Shown(city.files(), []).audit())
+    assert all(line.isprintable() for line in lines)
+    assert any("\\u001b[2J\\u000a\\u202e" in line for line in lines)
 
 
 def test_long_lists_are_cut_in_text_with_counts_by_department() -> None:
