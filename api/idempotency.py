@@ -1,8 +1,8 @@
 """Idempotency keys: a repeated write gets the answer of the first, and is not done again.
 
 The answer is stored in the transaction of the write itself, so there is no moment at which the
-one is durable and the other is not. It is sealed like a record, and requests are told apart by
-keyed pseudonyms: what was written may be personal. `forget` removes the answers about a record.
+one is durable and the other is not. It is sealed like a record, and keys and requests are told
+apart by keyed pseudonyms: all of it may be personal. `forget` removes the answers about a record.
 """
 
 import json
@@ -29,7 +29,7 @@ class AnsweredMeanwhile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place for the answer to one keyed request."""
+    """The place for the answer to one keyed request; `key` is a pseudonym of the caller's."""
 
     client: str
     key: str
@@ -77,7 +77,8 @@ def once(
     if not _KEY.fullmatch(key):
         raise ServiceError("idempotency-key-invalid")
     nym = city.vault.pseudonym("request", cbor_encode(request).hex())
-    slot = Slot(client, key, nym, city.now(), city.vault)
+    name = city.vault.pseudonym("idempotency-key", key).hex()
+    slot = Slot(client, name, nym, city.now(), city.vault)
     earlier = _find(city, slot)
     if earlier is None:
         try:
@@ -106,7 +107,7 @@ def _find(city: City, slot: Slot) -> Mapping[str, Any] | None:
     if row is None:
         return None
     if row.request_nym != slot.request_nym:
-        raise ServiceError("idempotency-key-reused", slot.key)
+        raise ServiceError("idempotency-key-reused")
     opened = city.vault.open(slot.name, row.wrapped_key, row.box)
     answer: Mapping[str, Any] = json.loads(opened)
     return answer

@@ -148,7 +148,7 @@ def settings_of(folder: Path, **changes: Any) -> Settings:
 
 def found_template(folder: Path) -> Template:
     """Founds the city that the tests copy."""
-    settings, clock = settings_of(folder), Clock(NOW - DAY)
+    settings, clock = settings_of(folder), Clock(NOW - 1_000 * DAY)
     city = found(settings, clock=clock)
     for slug, department in city.catalogue.departments.items():
         city.enrol_department(slug, department.zh, department.en, department.uscc)

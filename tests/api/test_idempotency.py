@@ -1,6 +1,8 @@
 """The same key and request: the same answer, and one effect."""
 
+import json
 import threading
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy import func, select
 from api.app import create_app
 from api.tables import IDEMPOTENCY
 from tests.api.service import Clock, Service, Template, open_copy, problem_of, sample
+from verifier.codec import cbor_encode
 
 
 def issue(service: Service, number: int = 0, key: str | None = "case-1", **kw: Any) -> Response:
@@ -121,6 +124,23 @@ def test_a_restart_remembers(folder: Path, template: Template) -> None:
     assert answers[0].json() == answers[1].json()
     assert answers[1].headers["Idempotency-Replayed"] == "true"
     assert answers[0].json()["index"] == size - 1
+
+
+def test_what_is_remembered_says_nothing_about_anybody(service: Service) -> None:
+    """Neither keys nor requests nor answers lie in the open, nor hashes to be guessed at."""
+    number = str(sample("id-card")["idno"])
+    body = {"type": "id-card", "fields": sample("id-card")}
+    headers = {"Idempotency-Key": f"case-{number}"}
+    answer = service.post("police", "/v1/licences", body, headers=headers)
+    assert answer.status_code == 201
+    request = [json.dumps({**body, "renews": None}, sort_keys=True)]
+    files = [path for path in service.city.settings.data.rglob("*") if path.is_file()]
+    kept = b"".join(path.read_bytes() for path in files)
+    for hashed in (cbor_encode(request), number.encode(), headers["Idempotency-Key"].encode()):
+        assert sha256(hashed).digest() not in kept
+        assert sha256(hashed).hexdigest().encode() not in kept
+    for secret in (number, *answer.json()["disclosures"], answer.json()["qr"]):
+        assert secret.encode() not in kept
 
 
 def test_the_answer_is_durable_with_the_write_or_not_at_all(service: Service) -> None:
