@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from verifier.codec import byte_string, cbor_decode, cbor_encode, take_texts
+import cbor2
+
+from verifier.codec import byte_string, cbor_decode, take_texts
 from verifier.errors import Refused
 
 SALT_SIZE: Final = 16
