@@ -94,9 +94,12 @@ class Page:
 
     def banner(self, colour: Colour, zh: str, en: str) -> None:
         """The sentence that matters, in the colour of the verdict."""
-        for text in {ZH: [zh], EN: [en]}.get(self.lang, [zh, en]):
-            for line in wrap(plain(text), self.width - 2):
-                self.lines.append(self.paint(f" {line} ", _ANSI[colour]))
+        texts = {ZH: [zh], EN: [en]}.get(self.lang, [zh, en])
+        lines = [line for text in texts for line in wrap(plain(text), self.width - 2)]
+        widest = max(map(cells, lines))
+        for line in lines:
+            padded = f" {line} " + " " * (widest - cells(line))
+            self.lines.append(self.paint(padded, _ANSI[colour]) if self.colour else line)
 
     def heading(self, zh: str, en: str) -> None:
         self.lines += ["", self.paint(self.say(plain(zh), plain(en)), "1")]
