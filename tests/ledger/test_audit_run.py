@@ -172,6 +172,20 @@ def test_a_full_bundle_may_stand_where_a_partial_one_was() -> None:
     assert report.size == 300
 
 
+def test_files_larger_than_their_kind_can_be(tmp_path: Path) -> None:
+    """They are not read to their end, and named."""
+    city = City()
+    city.fill(300)
+    files = city.files()
+    files["tile/0/000"] += bytes(1)
+    report = audit(written(files, tmp_path), **OPTIONS)
+    assert found(report) == [("audit-tile-malformed", None, "tile/0/000")]
+    files["tile/entries/000"] += bytes(256 * 65_537)
+    report = audit(written(files, tmp_path), **OPTIONS)
+    assert ("audit-bundle-truncated", 0, "tile/entries/000") in found(report)
+    assert report.root is None
+
+
 # --- what cannot be audited ----------------------------------------------------------------------
 
 
