@@ -21,6 +21,8 @@ from ledger.errors import LedgerError
 from verifier.errors import Refused
 
 MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 1_000
+MAX_DETAIL = 1_000  # characters
 _log = logging.getLogger("zhenglian.http")
 
 _LEDGER_STATUS: Mapping[str, int] = {
@@ -75,6 +77,10 @@ PROBLEM_SCHEMA: Mapping[str, Any] = {
         "code": {"type": "string", "examples": ["licence-exists"]},
         "detail": {"type": "string", "description": "Which one; may be empty"},
         "instance": {"type": "string", "description": "Path of the request"},
+        "errors_total": {
+            "type": "integer",
+            "description": f"How many faults there are; `errors` holds the first {MAX_FAULTS}",
+        },
         "errors": {
             "type": "array",
             "description": "Every fault, where there may be several",
@@ -108,15 +114,18 @@ def status_of(error: ZhenglianError) -> int:
 
 
 def problem(error: ZhenglianError, instance: str, *, status: int | None = None) -> dict[str, Any]:
-    """The problem document of a refusal."""
-    extra = error.extra if isinstance(error, ServiceError) else {}
+    """The problem document of a refusal, bounded: long details are cut, faults are counted."""
+    extra = dict(error.extra) if isinstance(error, ServiceError) else {}
+    faults = extra.get("errors")
+    if isinstance(faults, list) and len(faults) > MAX_FAULTS:
+        extra |= {"errors": faults[:MAX_FAULTS], "errors_total": len(faults)}
     return {
         "type": f"urn:zhenglian:error:{error.code}",
         "title": error.zh,
         "title_en": error.en,
         "status": status or status_of(error),
         "code": error.code,
-        "detail": error.detail,
+        "detail": error.detail[:MAX_DETAIL],
         "instance": instance,
         **extra,
     }

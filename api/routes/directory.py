@@ -10,6 +10,15 @@ from api.context import Caller, Use
 from api.errors import ServiceError
 from api.principals import Role, revoke_client
 from api.routes.licences import iso_time
+from api.routes.models import (
+    ClientRegistered,
+    DepartmentEnrolled,
+    DepartmentsShown,
+    KeyEnrolled,
+    Myself,
+    ReasonsShown,
+    TypesShown,
+)
 from api.rules.codes import uscc
 from keys.names import cose_key_bytes
 from keys.suites import BY_NAME
@@ -49,7 +58,9 @@ class ClientRequest(_Body):
     subject_code: str | None = Field(None, min_length=1, max_length=40)
 
 
-@router.get("/departments", summary="部门与密钥 Departments and their keys")
+@router.get(
+    "/departments", summary="部门与密钥 Departments and their keys", response_model=DepartmentsShown
+)
 def departments(use: Use) -> dict[str, Any]:
     """As enrolled in the ledger; `index` is where the enrolment stands."""
     authorities = use.city.authorities
@@ -81,7 +92,12 @@ def departments(use: Use) -> dict[str, Any]:
     return {"origin": use.city.origin, "departments": listed}
 
 
-@router.post("/departments", status_code=201, summary="登记部门 Enrol a department")
+@router.post(
+    "/departments",
+    status_code=201,
+    summary="登记部门 Enrol a department",
+    response_model=DepartmentEnrolled,
+)
 def enrol_department(body: DepartmentRequest, use: Use, caller: Caller) -> dict[str, Any]:
     """By the operator; the enrolment is a statement in the ledger."""
     caller.require(Role.OPERATOR)
@@ -91,7 +107,12 @@ def enrol_department(body: DepartmentRequest, use: Use, caller: Caller) -> dict[
     return {"issuer": use.city.issuer(body.id), "index": index}
 
 
-@router.post("/departments/{slug}/keys", status_code=201, summary="登记密钥 Enrol a key")
+@router.post(
+    "/departments/{slug}/keys",
+    status_code=201,
+    summary="登记密钥 Enrol a key",
+    response_model=KeyEnrolled,
+)
 def enrol_key(slug: str, body: KeyRequest, use: Use, caller: Caller) -> dict[str, Any]:
     """The key is made in custody and never leaves it; its statement proves possession."""
     caller.require(Role.OPERATOR)
@@ -105,7 +126,7 @@ def enrol_key(slug: str, body: KeyRequest, use: Use, caller: Caller) -> dict[str
     return {"kid": use.city.signer(slug).kid.hex(), "index": index}
 
 
-@router.get("/types", summary="证照与信用类型 Licence and credit types")
+@router.get("/types", summary="证照与信用类型 Licence and credit types", response_model=TypesShown)
 def types(use: Use) -> dict[str, Any]:
     """Every type with its field dictionary."""
     catalogue = use.city.catalogue
@@ -139,7 +160,9 @@ def _type_json(kind: Any) -> dict[str, Any]:
     }
 
 
-@router.get("/reasons", summary="事由目录 Reasons for changing a state")
+@router.get(
+    "/reasons", summary="事由目录 Reasons for changing a state", response_model=ReasonsShown
+)
 def reasons(use: Use) -> dict[str, Any]:
     """Each reason with the state it leads to and the article it rests on."""
     listed = [
@@ -156,7 +179,12 @@ def reasons(use: Use) -> dict[str, Any]:
     return {"reasons": listed}
 
 
-@router.post("/clients", status_code=201, summary="登记调用方 Register a caller")
+@router.post(
+    "/clients",
+    status_code=201,
+    summary="登记调用方 Register a caller",
+    response_model=ClientRegistered,
+)
 def register_client(body: ClientRequest, use: Use, caller: Caller) -> dict[str, Any]:
     """By the operator. The API key is shown in this answer and never again."""
     caller.require(Role.OPERATOR)
@@ -178,7 +206,7 @@ def end_client(client: str, use: Use, caller: Caller) -> None:
     revoke_client(use.city.store, client, use.city.now())
 
 
-@router.get("/me", summary="当前身份 Who am I")
+@router.get("/me", summary="当前身份 Who am I", response_model=Myself)
 def me(caller: Caller) -> dict[str, Any]:
     """What the presented API key is good for."""
     return {

@@ -11,6 +11,7 @@ from api.city import City
 from api.context import Use
 from api.errors import ServiceError
 from api.observe import EXPOSITION
+from api.routes.models import Readiness
 from keys.errors import ZhenglianError
 from verifier.checkpoint import open_checkpoint
 
@@ -26,7 +27,8 @@ async def alive() -> dict[str, str]:
 @router.get(
     "/readyz",
     summary="可以服务 Ready to serve",
-    responses={503: {"description": "未就绪 Not ready; `checks.failed` says why"}},
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "未就绪 Not ready"}},
 )
 def ready(use: Use, response: Response) -> dict[str, Any]:
     """The database is in its place and can be written, the ledger is founded, its checkpoint is

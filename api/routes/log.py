@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from api.context import Use
+from api.routes.models import ConsistencyProof, EntryShown
 from verifier.codec import b64encode
 from verifier.proof import format_proof
 from verifier.statement import parse_statement
@@ -73,7 +74,9 @@ def proof(index: Index, use: Use) -> Response:
     return Response(format_proof(use.city.ledger.proof(index)), media_type=_TEXT)
 
 
-@router.get("/consistency", summary="一致性证明 A consistency proof")
+@router.get(
+    "/consistency", summary="一致性证明 A consistency proof", response_model=ConsistencyProof
+)
 def consistency(
     use: Use,
     old: Annotated[int, Query(ge=1, description="Size of the older tree")],
@@ -85,7 +88,7 @@ def consistency(
     return {"old": old, "new": size, "hashes": [b64encode(hash_) for hash_ in hashes]}
 
 
-@router.get("/entries/{index}", summary="账本条目 One entry, read")
+@router.get("/entries/{index}", summary="账本条目 One entry, read", response_model=EntryShown)
 def entry(index: Index, use: Use) -> dict[str, Any]:
     """What an entry says in public: its signer, its act, salted digests; nothing personal."""
     raw = use.city.ledger.entry(index)

@@ -153,3 +153,116 @@ class VerdictAnswer(BaseModel):
     licence: LicenceRead | None
     record: RecordPlace | None
     status: StatusKnown
+
+
+class KeyShown(BaseModel):
+    """An enrolled key. `index`: where its enrolment stands in the ledger."""
+
+    kid: str
+    suite: str
+    public: str = Field(description="COSE_Key, base64")
+    jwk: dict[str, Any]
+    scope: list[str] = Field(description="Type codes it may sign")
+    valid_from: str
+    valid_until: str | None
+    index: int
+
+
+class DepartmentShown(BaseModel):
+    issuer: str
+    zh: str
+    en: str
+    uscc: str = Field(description="统一社会信用代码; empty for the operator")
+    keys: list[KeyShown]
+
+
+class DepartmentsShown(BaseModel):
+    origin: str
+    departments: list[DepartmentShown]
+
+
+class DepartmentEnrolled(BaseModel):
+    issuer: str
+    index: int
+
+
+class KeyEnrolled(BaseModel):
+    kid: str
+    index: int
+
+
+class FieldShown(BaseModel):
+    """One row of a field dictionary."""
+
+    code: str
+    zh: str
+    en: str
+    json_: str = Field(alias="json", description="JSON type")
+    required: bool
+    disclosure: str = Field(description="Which fields are shown together")
+    sensitive: bool
+    validation: str | None
+    max_length: int
+
+
+class TypeShown(BaseModel):
+    code: str
+    slug: str
+    zh: str
+    en: str
+    issuers: list[str] = Field(description="Departments; empty for any of them")
+    fields: list[FieldShown]
+
+
+class TypesShown(BaseModel):
+    licences: list[TypeShown]
+    credits: list[TypeShown]
+
+
+class ReasonShown(BaseModel):
+    code: str
+    zh: str
+    en: str
+    article: str = Field(description="The article of law that it rests on")
+    applies: Literal["licence", "credit", "erasure"]
+    state: StateName | None = Field(description="The legal state it leads to")
+
+
+class ReasonsShown(BaseModel):
+    reasons: list[ReasonShown]
+
+
+class ClientRegistered(BaseModel):
+    id: str
+    api_key: str = Field(description="Shown in this answer and never again")
+
+
+class Myself(BaseModel):
+    client: str
+    name: str
+    department: str | None
+    roles: list[str]
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "not-ready"]
+    checks: dict[str, str] = Field(description="`failed` says why it is not ready")
+
+
+class ConsistencyProof(BaseModel):
+    old: int
+    new: int
+    hashes: list[str] = Field(description="RFC 9162 §2.1.4, base64")
+
+
+class EntryShown(BaseModel):
+    """A statement as far as it is public."""
+
+    index: int
+    leaf: str
+    issuer: str
+    subject: str = Field(description="Record id: the same for every act of a record")
+    issued_at: int = Field(description="Unix seconds")
+    key: str = Field(description="Key id")
+    content: dict[str, Any] = Field(description="Payload by label, see docs/formats.md")
+    bytes_: str = Field(alias="bytes", description="The entry, base64")

@@ -5,24 +5,27 @@ import threading
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
-from api.licences import StateChanged
+from api.checking import verify
+from api.errors import ServiceError
+from api.licences import Issued, Licences, StateChanged
 from api.principals import authenticate
 from api.tables import LICENCES
 from ledger.errors import LedgerError
-from tests.api.service import DAY, Service, problem_of, sample
+from tests.api.service import DAY, Clock, Service, open_copy, problem_of, sample
 from verifier.disclosure import check_disclosures, parse_disclosure
 from verifier.image import read_code
 from verifier.kinds import LICENCE, LICENCE_STATE
 from verifier.merkle import leaf_hash
 from verifier.proof import check_proof, parse_proof
-from verifier.qr import parse_qr
+from verifier.qr import format_qr, parse_qr
 from verifier.statement import parse_statement
-from verifier.states import BY_NAME, STATES, may_follow
+from verifier.states import BY_NAME, STATES, SUSPENDED, may_follow
 
 REASONS = {
     "valid": "suspension-ended",
@@ -701,3 +704,36 @@ def test_the_rules_change_at_midnight_in_china(service: Service) -> None:
         use = service.client.app.state.services  # type: ignore[attr-defined]
         found.append(use.licences._rule_set(at))
     assert found == ["order-58", "order-36", "order-36"]
+
+
+def test_two_servers_share_one_database(service: Service, folder: Path, clock: Clock) -> None:
+    """Each issues and changes what the other sees; no place of a status list is given twice."""
+    other = open_copy(folder, clock)
+    books = [Licences(service.city), Licences(other)]
+    caller = authenticate(service.city.store, service.keys["market"])
+    type_ = service.city.catalogue.licence_type("food-licence")
+    issued: list[Issued] = []
+    refused: list[str] = []
+
+    def work(book: Licences) -> None:
+        for number in range(20):
+            try:
+                issued.append(book.issue(caller, type_, sample("food-licence", number)))
+            except ServiceError as error:
+                refused.append(error.code)
+
+    workers = [threading.Thread(target=work, args=(book,)) for book in books]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert (len(issued), set(refused), len(refused)) == (20, {"licence-exists"}, 20)
+    assert len({one.index for one in issued}) == 20
+    places = {parse_statement(one.statement).content.status for one in issued}
+    assert len(places) == 20
+    for one, book in zip(issued, (books * 10), strict=True):
+        book.change_state(caller, one.record_id, SUSPENDED, "penalty-suspension")
+        code = format_qr(one.statement, one.disclosures)
+        assert {verify(city, code).code for city in (service.city, other)} == {"status-suspended"}
+    assert service.city.ledger.checkpoint() == other.ledger.checkpoint()
+    other.close()

@@ -245,6 +245,16 @@ def test_what_is_no_text_comes_back_as_a_question_mark() -> None:
     assert json.loads(body)["detail"] == "?"
 
 
+def test_a_problem_is_never_larger_than_it_must_be(service: Service) -> None:
+    """A request of many thousand wrong fields does not get an answer of its own size."""
+    fields = {f"field-{number}" * 5: number for number in range(20_000)}
+    answer = service.post("market", "/v1/licences", {"type": "food-licence", "fields": fields})
+    body = problem_of(answer, "fields-invalid", 422)
+    assert (len(body["errors"]), body["errors_total"] > 20_000) == (1_000, True)
+    assert len(body["detail"]) <= 1_000
+    assert len(answer.content) < 400_000
+
+
 def test_a_request_is_answered_in_one_piece_whatever_its_scope(service: Service) -> None:
     """A websocket or an unknown protocol is nothing of ours, and does not crash the middleware."""
 
