@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import FrameType
@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.city import City, open_city
+from api.city import City
+from api.commands.run import opened
 from api.errors import ServiceError
 from api.imports.engine import Importer, open_source
 from api.imports.jobs import DONE, STOPPED, Job, Jobs
@@ -21,7 +22,6 @@ from api.imports.mapfile import CheckedMap, read_map
 from api.imports.reader import format_of
 from api.imports.report import error_csv, report_json, report_text, write_private
 from api.licences import Licences
-from api.settings import Settings
 
 CLIENT = "command-line"
 _console = Console(stderr=True)
@@ -58,11 +58,8 @@ def import_command(
     ] = None,
 ) -> None:
     """批量导入证照；可中断，重复执行即继续 Import licences; run again to go on after a stop."""
-    city = open_city(Settings())
-    try:
-        job = run_import(
-            city, file, map_file.read_text(encoding="utf-8"), type_name, dry_run, resume
-        )
+    with closing(opened()) as city:
+        job = run_import(city, file, _map_text(map_file), type_name, dry_run, resume)
         folder = output or Path()
         folder.mkdir(parents=True, exist_ok=True)
         name = file.name + (".dry-run" if dry_run else "")
@@ -70,13 +67,18 @@ def import_command(
         report_file = report or folder / f"{name}.report.json"
         write_private(error_file, error_csv(Jobs(city).errors(job.id)))
         write_private(report_file, report_json(job))
-    finally:
-        city.close()
     sys.stdout.write(report_text(job))
     sys.stdout.write(f"  错误文件 errors     {error_file}\n  报告 report         {report_file}\n")
     if job.state == STOPPED:
         sys.stdout.write("已停止；再次执行同一命令即可继续 stopped: the same command goes on\n")
         raise typer.Exit(130)
+
+
+def _map_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ServiceError("import-map-invalid", f"{path.name}: UTF-8") from error
 
 
 def run_import(

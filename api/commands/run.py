@@ -44,7 +44,7 @@ def run() -> None:
 def serve() -> None:
     """运行已建立的城市 Serve a city that was founded (see `found`)."""
     log_as_json()
-    with _listen(Settings()) as listener, closing(_opened()) as city:
+    with _listen(Settings()) as listener, closing(opened()) as city:
         _serve(city, listener)
 
 
@@ -66,7 +66,7 @@ def found_command(
 
 def pack(out: Annotated[Path, typer.Argument(help=_TOKEN_HELP)]) -> None:
     """生成离线核验包 Make a trust pack for counters."""
-    with closing(_opened()) as city:
+    with closing(opened()) as city:
         data = make_pack(city)
     if str(out) == "-":
         sys.stdout.buffer.write(data)
@@ -79,7 +79,7 @@ def export_command(
     folder: Annotated[Path, typer.Argument(help="导出到此文件夹 Folder to write to")],
 ) -> None:
     """导出账本为静态文件 (tlog-tiles) Write the log as static files."""
-    with closing(_opened()) as city, Progress(console=_console, transient=True) as bar:
+    with closing(opened()) as city, Progress(console=_console, transient=True) as bar:
         task = bar.add_task("导出 exporting", total=None)
         done = export(
             city.ledger,
@@ -89,7 +89,7 @@ def export_command(
     _console.print(f"{folder}: {done.size} 条 entries")
 
 
-def _opened() -> City:
+def opened() -> City:
     """The founded city of the settings, or words that say how to found one."""
     settings = Settings()
     try:
@@ -144,7 +144,7 @@ def client_command(
     ] = None,
 ) -> None:
     """登记调用方并显示其 API 密钥（仅此一次） Register a caller; its API key is shown once."""
-    with closing(_opened()) as city:
+    with closing(opened()) as city:
         key = register_client(
             city,
             client=name,
