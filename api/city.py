@@ -5,9 +5,6 @@ statement. `open_city` opens what is there. Nothing else finds a key, a clock or
 """
 
 import logging
-import os
-import secrets
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, insert, select
 
 from api.errors import ServiceError
+from api.passphrase import make_passphrase, read_passphrase
 from api.rules.catalogue import Catalogue, CreditType, LicenceType, load_catalogue
 from api.rules.workdays import Calendar, builtin_calendar
 from api.settings import Settings
@@ -381,26 +379,3 @@ def open_city(
             else:  # a process died between making it and enrolling it
                 _log.warning("the key of %s is in custody but not enrolled; not used", slug)
     return city
-
-
-def make_passphrase(settings: Settings) -> str:
-    """The configured passphrase, or one generated into a file that its owner alone can read."""
-    path = settings.data / "passphrase"
-    if not settings.passphrase and not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
-    return read_passphrase(settings)
-
-
-def read_passphrase(settings: Settings) -> str:
-    """Raises `passphrase-missing` or `passphrase-exposed`."""
-    if settings.passphrase:
-        return settings.passphrase
-    path: Path = settings.data / "passphrase"
-    try:
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ServiceError("passphrase-exposed", path.name)
-        return path.read_text().strip()
-    except FileNotFoundError as error:
-        raise ServiceError("passphrase-missing") from error
