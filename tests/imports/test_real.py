@@ -240,6 +240,7 @@ def audited(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr
+    assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
 
