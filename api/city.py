@@ -5,6 +5,7 @@ statement. `open_city` opens what is there. Nothing else finds a key, a clock or
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
