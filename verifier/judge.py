@@ -271,7 +271,6 @@ class _Judgement:
             raise self._fail(STATUS, error.code, error.detail) from error
         if answer is None or answer.state not in STATES:
             self._skip(STATUS, "status-unknown")
-            self._amber("status-unknown")
         else:
             self.state, self.as_of = answer.state, answer.as_of
             self.until = _NEVER if answer.until is None else answer.until

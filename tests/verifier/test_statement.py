@@ -288,6 +288,18 @@ def test_digests_of_every_length_of_head(count: int) -> None:
     assert parse_statement(sealed({**whole(16), 8: digests})).content.digests == digests
 
 
+@pytest.mark.parametrize("time", [0, 23, 255, 65_535])
+def test_a_long_form_of_an_early_time_is_refused(time: int) -> None:
+    late = (1 << 31).to_bytes(4, "big")
+    header = cbor_encode(
+        {ALG: -19, KID: KEY.kid, CWT_CLAIMS: {**CLAIMS, IAT: 1 << 31}, TYP: "zl-s"}
+    )
+    assert header.count(late) == 1
+    long = header.replace(late, time.to_bytes(4, "big"))
+    with refused("cbor-not-deterministic"):
+        parse_statement(b"\xd2" + cbor_encode([long, {}, b"\xa0", b"s"]))
+
+
 def test_a_validity_that_ends_before_it_begins_is_refused() -> None:
     with refused("statement-malformed"):
         parse_statement(sealed({**whole(16), 4: 19_999}))
