@@ -379,7 +379,7 @@ def test_stopped_and_resumed_at_every_batch(
 ) -> None:
     monkeypatch.setattr(engine, "BATCH", 3)
     rows = [food(n % 7, f"{2010 + n // 7 * 2}-01-01") for n in range(21)]
-    rows += [food(3, "2010-01-01"), food(99, name=""), food(4, "2030-01-01", "REV")]
+    rows += [food(3, "2010-01-01"), food(99, name=""), food(4, "2026-01-01", "REV")]
     path = write_csv(tmp_path / "x.csv", FOOD_HEADER, rows)
     states = []
     while True:
