@@ -155,7 +155,7 @@ def _issue_all(
         batch.append((wanted, licences.prepare(type_, wanted.fields)))
     if batch:
         progress(f"签发证照 issuing {len(batch)} licences")
-        licences.log([prepared for _, prepared in batch])
+        licences.log([prepared for _, prepared in batch], client="demo")
     for wanted, prepared in batch:
         record_ids[wanted.sample] = prepared.record_id
         _settle(city, licences, wanted, licences.held(prepared.record_id))

@@ -129,6 +129,10 @@ class ServiceError(ZhenglianError):
             "被延续的证照类型或发证机关不同",
             "the renewed licence is of another type or issuer",
         ),
+        "renewal-holder-differs": (
+            "被延续的证照属于其他持证主体",
+            "the renewed licence is another holder's",
+        ),
         "reason-does-not-fit": ("该事由不适用于此状态", "the reason does not lead to this state"),
         "transition-forbidden": ("不允许这样变更状态", "the lifecycle forbids this change"),
         "disclosure-group-unknown": (

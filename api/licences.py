@@ -19,6 +19,7 @@ from api.city import City
 from api.errors import ServiceError
 from api.principals import Principal, Role
 from api.rules.catalogue import LicenceType, Value, disclosure_groups, validate_fields
+from api.rules.credit import china_day, day_number
 from api.rules.workdays import add_months
 from api.tables import ACTS, LICENCES, STATUS_COUNTERS
 from ledger.model import Appended, Draft
@@ -27,13 +28,17 @@ from verifier.disclosure import SALT_SIZE, disclosure_digest, make_disclosure
 from verifier.kinds import LICENCE, LICENCE_STATE
 from verifier.merkle import leaf_hash
 from verifier.statement import Content
-from verifier.states import STATES, VALID, may_follow
+from verifier.states import LAPSED, STATES, VALID, may_follow
 from verifier.status import MAX_ENTRIES
 
 _EPOCH = date(1970, 1, 1)
 _MAX_BOX = 1 << 20
 MAX_MANY = 1_000
 """Licences of one `issue_many`."""
+REPLACED = "replaced"
+"""Reason of the catalogue: 变更、换发或补发，原证失效."""
+MAX_AHEAD_DAYS = 366
+"""A licence may be issued for a term that begins this many days from now."""
 IN_CHUNK = 400
 """Values in one IN list."""
 
@@ -58,6 +63,9 @@ class Held:
     state: int
     head_leaf: bytes
     renewed_by: str | None
+    valid_until: int | None
+    number_nym: bytes
+    holder_nym: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,9 @@ class Prepared:
             row["state"],
             row["head_leaf"],
             row["renewed_by"],
+            row["valid_until"],
+            row["number_nym"],
+            row["holder_nym"],
         )
 
 
@@ -179,7 +190,10 @@ class Licences:
     def read(self, type_: LicenceType, raw: Mapping[str, object]) -> Read:
         """Validates fields and dates: fields-invalid, licence-dates-invalid."""
         values = validate_fields(type_, raw)
-        return Read(values, *validity_days(type_, values))
+        start, end = validity_days(type_, values)
+        if start > day_number(china_day(self.city.now())) + MAX_AHEAD_DAYS:
+            raise ServiceError("licence-dates-invalid", f"{values[type_.from_field]} –")
+        return Read(values, start, end)
 
     def make(
         self,
@@ -199,6 +213,15 @@ class Licences:
             type_.code,
         ):
             raise ServiceError("renewal-of-another", renews.record_id)
+        number_nym = number_nym or self.number_nym(type_, str(values[type_.number_field]))
+        record_id = record_id or city.new_record_id()
+        holder_nym = self._holder_nym(type_, values, record_id)
+        # Without a holder's code, as in old records, the same number says that it is the same.
+        known = type_.holder_code_field in values
+        if renews is not None and not (
+            renews.holder_nym == holder_nym if known else renews.number_nym == number_nym
+        ):
+            raise ServiceError("renewal-holder-differs", renews.record_id)
         if version is None:
             version = 1 if renews is None else renews.version + 1
         uscc = city.catalogue.departments[department].uscc
@@ -207,7 +230,6 @@ class Licences:
             make_disclosure(group, fields, city.random(SALT_SIZE))
             for group, fields in disclosure_groups(type_, values)
         )
-        record_id = record_id or city.new_record_id()
         status = self._indices.take(department)
         now = city.now()
         content = Content(
@@ -229,8 +251,8 @@ class Licences:
             "type_code": type_.code,
             "version": version,
             "identifier_nym": city.vault.pseudonym("identifier", identifier),
-            "number_nym": number_nym or self.number_nym(type_, str(values[type_.number_field])),
-            "holder_nym": self._holder_nym(type_, values, record_id),
+            "number_nym": number_nym,
+            "holder_nym": holder_nym,
             "valid_from": read.valid_from,
             "valid_until": read.valid_until,
             "state": VALID,
@@ -256,7 +278,7 @@ class Licences:
     ) -> Issued:
         """Issues one licence. Raises as `prepare`, and licence-exists, licence-renewed, …"""
         prepared = self.prepare_for(principal, type_, raw, renews=renews)
-        return self.log([prepared], effects=effects)[0]
+        return self.log([prepared], client=principal.client, effects=effects)[0]
 
     def prepare_for(
         self,
@@ -278,12 +300,21 @@ class Licences:
         self,
         prepared: Sequence[Prepared],
         *,
+        client: str,
         effects: Callable[[Connection, Sequence[Issued]], None] | None = None,
     ) -> list[Issued]:
         """Logs prepared licences in one transaction with their rows, all or none.
 
+        A renewal whose term has begun ends the licence it renews, if that is still in force.
         `effects` runs in the same transaction, once the indices are known.
         """
+        now = self.city.now()
+        today = day_number(china_day(now))
+        replaced = [
+            item.renews
+            for item in prepared
+            if item.renews is not None and self.replaces(item, today)
+        ]
 
         def write(connection: Connection, appended: Sequence[Appended]) -> list[Issued]:
             issued = [
@@ -295,15 +326,34 @@ class Licences:
                     item.statement,
                     item.disclosures,
                 )
-                for item, entry in zip(prepared, appended, strict=True)
+                for item, entry in zip(prepared, appended[: len(prepared)], strict=True)
             ]
-            self.store(connection, prepared, appended)
+            self.store(connection, prepared, appended[: len(prepared)])
+            for held, entry in zip(replaced, appended[len(prepared) :], strict=True):
+                apply_state(connection, held, entry, LAPSED, REPLACED, client, now)
             if effects is not None:
                 effects(connection, issued)
             return issued
 
         drafts = [Draft(item.statement, LICENCE, item.type.issuer) for item in prepared]
+        drafts += [
+            Draft(self.state_statement(held, LAPSED, REPLACED, now), LICENCE_STATE, held.department)
+            for held in replaced
+        ]
         return self.city.ledger.append(drafts, write).result
+
+    def replaces(self, item: Prepared, today: int) -> bool:
+        """Whether a renewal's term has begun by `today` while the one it renews still runs.
+
+        Days from 1970-01-01. A licence renewed ahead of time keeps its own term to the end.
+        """
+        held = item.renews
+        return (
+            held is not None
+            and STATES[LAPSED].name in item.type.states
+            and item.row["valid_from"] <= today
+            and (held.valid_until is None or held.valid_until >= today)
+        )
 
     def store(
         self, connection: Connection, prepared: Sequence[Prepared], appended: Sequence[Appended]
@@ -592,4 +642,7 @@ def _held(row: Row[Any]) -> Held:
         row.state,
         row.head_leaf,
         row.renewed_by,
+        row.valid_until,
+        row.number_nym,
+        row.holder_nym,
     )

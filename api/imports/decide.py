@@ -22,7 +22,7 @@ from api.licences import IN_CHUNK, Held, Licences, Read, chunks
 from api.rules.catalogue import LicenceType, Value
 from api.tables import LICENCES
 from verifier.disclosure import parse_disclosure
-from verifier.states import STATES, may_follow
+from verifier.states import LAPSED, STATES, VALID, may_follow
 
 Fingerprint = int
 """Of the canonical values of a licence, within one process."""
@@ -74,6 +74,7 @@ def known_terms(
                 c.head_leaf,
                 c.renewed_by,
                 c.valid_from,
+                c.valid_until,
                 c.holder_nym,
                 c.wrapped_key,
                 c.box,
@@ -82,8 +83,19 @@ def known_terms(
             .order_by(c.version)
         )
         for row in connection.execute(query):
-            nym, record_id, version, state, head, renewed_by, start, holder, key, box = row
-            held = Held(record_id, type_.issuer, type_.code, version, state, head, renewed_by)
+            nym, record_id, version, state, head, renewed_by, start, end, holder, key, box = row
+            held = Held(
+                record_id,
+                type_.issuer,
+                type_.code,
+                version,
+                state,
+                head,
+                renewed_by,
+                end,
+                nym,
+                holder,
+            )
             yield nym, Term(held, start, holder, None, (key, box))
 
 
@@ -124,7 +136,8 @@ def _again(licences: Licences, row: Mapped, read: Read, term: Term) -> Change:
     if content != (fingerprint(read.values) if isinstance(content, int) else read.values):
         raise ServiceError("import-row-conflict")
     before = term.held.state
-    if row.state == before:
+    replaced = before == LAPSED and term.held.renewed_by is not None
+    if row.state == (VALID if replaced else before):
         raise ServiceError("import-row-duplicate")
     if STATES[row.state].final and may_follow(before, row.state, row.reason):
         return Change(term)

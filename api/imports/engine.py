@@ -35,11 +35,12 @@ from api.imports.mapfile import CheckedMap
 from api.imports.mapping import Mapped, RowMapper
 from api.imports.plan import KeyOf, Plan, in_order, key_of, make_plan
 from api.imports.reader import BadRow, Format, Row, count_rows, read_rows
-from api.licences import Held, Licences, Read
+from api.licences import REPLACED, Held, Licences, Read
 from api.rules import codes
+from api.rules.credit import china_day, day_number
 from ledger.errors import LedgerError
 from ledger.model import Appended
-from verifier.states import STATES, VALID
+from verifier.states import LAPSED, STATES, VALID
 
 BATCH = 1_000
 """Rows of one transaction."""
@@ -235,12 +236,13 @@ class Importer:
         for row, read, number in mapped:
             terms = there.setdefault(number, [])
             try:
-                term = self._do(batch, row, read, number, terms)
+                settled = self._do(batch, row, read, number, terms)
             except ServiceError as error:
                 self._refuse(batch, row.line, error)
                 continue
-            _put(terms, term)
-            _put(new.setdefault(number, []), term)
+            for term in settled:
+                _put(terms, term)
+                _put(new.setdefault(number, []), term)
         return batch, new
 
     def _read_all(
@@ -267,8 +269,10 @@ class Importer:
                 continue
             yield mapped, read, number
 
-    def _do(self, batch: Batch, row: Mapped, read: Read, number: bytes, terms: list[Term]) -> Term:
-        """Signs what the row asks for; returns the term as it is then."""
+    def _do(
+        self, batch: Batch, row: Mapped, read: Read, number: bytes, terms: list[Term]
+    ) -> list[Term]:
+        """Signs what the row asks for; returns the terms it touched, as they are then."""
         licences, type_ = self.licences, self.checked.type
         decision = decide(licences, type_, row, read, terms)
         if isinstance(decision, Change):
@@ -278,10 +282,10 @@ class Importer:
             if not self.job.dry_run:
                 head = batch.end(held, row.state, reason, None)
             batch.count(f"ended {STATES[row.state].name}")
-            return _moved(decision.term, row.state, head)
+            return [_moved(decision.term, row.state, head)]
         issue: Issue = decision
         if self.job.dry_run:
-            return self._would_issue(batch, row, read, issue)
+            return [self._would_issue(batch, row, read, number, issue)]
         prepared = licences.make(
             type_, read, renews=issue.renews, version=issue.version, number_nym=number
         )
@@ -293,9 +297,18 @@ class Importer:
             leaf = batch.end(held, row.state, row.reason or "", prepared.row)
             batch.count(f"ended {STATES[row.state].name}")
             term = _moved(term, row.state, leaf)
-        return term
+        touched = [term]
+        if issue.renews is not None and licences.replaces(
+            prepared, day_number(china_day(batch.now))
+        ):
+            leaf = batch.end(issue.renews, LAPSED, REPLACED, None)
+            old = next(one for one in terms if one.held.record_id == issue.renews.record_id)
+            touched.insert(0, _moved(old, LAPSED, leaf))
+        return touched
 
-    def _would_issue(self, batch: Batch, row: Mapped, read: Read, issue: Issue) -> Term:
+    def _would_issue(
+        self, batch: Batch, row: Mapped, read: Read, number: bytes, issue: Issue
+    ) -> Term:
         """What a dry run checks of an issue, beside what is checked already."""
         type_, vault = self.checked.type, self.licences.city.vault
         department = self.licences.city.catalogue.departments[type_.issuer]
@@ -303,10 +316,19 @@ class Importer:
         batch.count("issued" if issue.renews is None else "renewed")
         if row.state != VALID:
             batch.count(f"ended {STATES[row.state].name}")
-        held = Held(
-            f"line {row.line}", type_.issuer, type_.code, issue.version, row.state, b"", None
-        )
         holder = vault.pseudonym("subject", str(read.values.get(type_.holder_code_field)))
+        held = Held(
+            f"line {row.line}",
+            type_.issuer,
+            type_.code,
+            issue.version,
+            row.state,
+            b"",
+            None,
+            read.valid_until,
+            number,
+            holder,
+        )
         return Term(held, read.valid_from, holder, fingerprint(read.values))
 
     def _refuse(

@@ -112,7 +112,7 @@ def issue_many(
             if slot is not None:
                 slot.remember(connection, {"licences": [issued_json(one) for one in issued]})
 
-        issued = use.licences.log(prepared, effects=remember)
+        issued = use.licences.log(prepared, client=caller.client, effects=remember)
         return {"licences": [issued_json(one) for one in issued]}
 
     return _answer(use, caller, key, body, write, response)
