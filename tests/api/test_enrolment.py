@@ -307,5 +307,6 @@ def test_a_key_signs_what_its_scope_holds_and_nothing_else(folder: Path, service
 
 def test_a_clock_before_the_keys_enrolment_signs_nothing(service: Service) -> None:
     service.clock.step(-1_100 * 86_400)
-    body = {"type": "food-licence", "fields": sample("food-licence")}
+    fields = {**sample("food-licence"), "from": "2023-07-01", "until": "2028-06-30"}
+    body = {"type": "food-licence", "fields": fields}
     problem_of(service.post("market", "/v1/licences", body), "key-out-of-date", 403)

@@ -148,12 +148,12 @@ def test_the_answer_is_durable_with_the_write_or_not_at_all(service: Service) ->
     use = service.client.app.state.services  # type: ignore[attr-defined]
     size, log = service.city.ledger.size, use.licences.log
 
-    def failing(prepared: Any, *, effects: Any) -> Any:
+    def failing(prepared: Any, *, effects: Any, **options: Any) -> Any:
         def crash(connection: Any, issued: Any) -> None:
             effects(connection, issued)
             raise RuntimeError("cut off")
 
-        return log(prepared, effects=crash)
+        return log(prepared, effects=crash, **options)
 
     use.licences.log = failing
     problem_of(issue(service), "internal-error", 500)
