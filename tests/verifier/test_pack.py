@@ -124,6 +124,20 @@ def test_only_the_operator_signs_packs(city: City) -> None:
             open_pack(sign_pack(city.pack_content(), other))
 
 
+class Misnamed:
+    """The operator's power to sign, under another key id."""
+
+    def __init__(self, city: City) -> None:
+        self.suite, self.public = city.operator.suite, city.operator.public
+        self.sign = city.operator.sign
+        self.kid = b"\x00" * 8
+
+
+def test_a_pack_names_the_key_that_signed_it(city: City) -> None:
+    with refused("pack-wrong-signer"):
+        open_pack(sign_pack(city.pack_content(), Misnamed(city)))
+
+
 def test_an_altered_pack_is_refused(city: City) -> None:
     pack = city.pack()
     for at in range(0, len(pack), 11):
