@@ -198,7 +198,7 @@ def test_signed_but_not_in_the_ledger_is_red(service: Service) -> None:
     text = format_qr(prepared.statement, prepared.disclosures)
     assert verdict_of(service, text) == ("red", "not-in-ledger")
     assert service.verify(text)["record"]["index"] is None
-    use.licences.log([prepared])
+    use.licences.log([prepared], client="test")
     assert verdict_of(service, text) == ("green", "valid")
 
 
