@@ -9,7 +9,9 @@ from typing import Any
 
 from api.errors import ServiceError
 from api.imports.jobs import Job, RowFault
+from keys.errors import KeysError
 from ledger.errors import LedgerError
+from verifier.errors import Refused
 from verifier.states import BY_NAME
 
 COLUMNS = ("row", "field", "code", "reason_zh", "reason_en", "detail")
@@ -37,7 +39,7 @@ def _inert(text: str) -> str:
 
 def words(code: str) -> tuple[str, str]:
     """Both languages of an error code of any floor."""
-    for table in (ServiceError, LedgerError):
+    for table in (ServiceError, LedgerError, Refused, KeysError):
         if code in table.WORDS:
             return table.WORDS[code]
     return code, code

@@ -32,6 +32,7 @@ from tests.imports.helpers import (
     write_csv,
 )
 from verifier.disclosure import parse_disclosure
+from verifier.errors import Refused
 from verifier.qr import format_qr
 from verifier.statement import Statement, parse_statement
 from verifier.states import DEREGISTERED, LAPSED, REVOKED, STATES, SUSPENDED, VALID
@@ -468,6 +469,23 @@ def test_the_report_says_what_happened(city: City, tmp_path: Path) -> None:
         "完成 done",
     ):
         assert words in text
+
+
+def test_a_key_that_may_not_sign_the_type_fails_the_import(
+    city: City, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> bytes:
+        raise Refused("key-out-of-scope")
+
+    monkeypatch.setattr(City, "sign", refuse)
+    made = importer(city, write_csv(tmp_path / "x.csv", FOOD_HEADER, [food(1)]))
+    with pytest.raises(Refused):
+        made.run()
+    job = made.jobs.get(made.job.id)
+    assert (job.state, job.fault) == (FAILED, "key-out-of-scope")
+    assert Refused.WORDS["key-out-of-scope"][0] in report_text(job)
+    monkeypatch.undo()
+    assert run_rows(city, tmp_path, [food(1)]).counts["issued"] == 1
 
 
 def test_details_are_no_formulas_for_a_spreadsheet(city: City, tmp_path: Path) -> None:
