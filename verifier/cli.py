@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TextIO
 
 from keys.errors import KeysError
-from verifier.codec import parse_decimal
+from verifier.codec import b64decode, parse_decimal
 from verifier.cose import typ_of
 from verifier.errors import Refused
 from verifier.image import is_image, read_code
-from verifier.judge import judge
+from verifier.judge import CLOCK_SKEW, judge
 from verifier.pack import MAX_PACK, open_pack
 from verifier.pack import TYP as PACK
 from verifier.receipt import TYP as RECEIPT
@@ -169,7 +169,17 @@ def _read(name: str, stdin: BinaryIO) -> bytes:
         return read_code(data).encode()
     if typ_of(data) is not None:
         return data
-    return data.removeprefix(_BOM).strip(b"\r\n")
+    text = data.removeprefix(_BOM).strip()  # a code neither begins nor ends with a blank
+    return _from_base64(text) or text
+
+
+def _from_base64(text: bytes) -> bytes | None:
+    """A document in base64, as the service's answers carry it; None for anything else."""
+    try:
+        data = b64decode(text.decode("ascii"), max_bytes=MAX_PACK)
+    except (Refused, UnicodeDecodeError):
+        return None
+    return data if typ_of(data) is not None else None
 
 
 def _limited(path: Path) -> bytes:
@@ -184,7 +194,7 @@ def _show_pack(
         trust = open_pack(data, log_key=vkey)
     except (Refused, KeysError) as error:
         return _refused("trust-pack", error, page)
-    colour = Colour.GREEN if trust.made_at <= now <= trust.use_until else Colour.AMBER
+    colour = Colour.GREEN if trust.made_at - CLOCK_SKEW <= now <= trust.use_until else Colour.AMBER
     pack_page(trust, colour, now, page)
     keys = trust.authorities.keys.values()
     return colour, {

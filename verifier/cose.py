@@ -115,6 +115,8 @@ def _common_header(protected: bytes) -> dict[int, Any] | None:
     Two things change from one statement to the next: the subject, 22 characters, and the time, 4
     bytes. In deterministic CBOR they stand at fixed places from the end, if they are there at all.
     """
+    if len(protected) > _MAX_HEADER:
+        return None  # nor is it remembered
     end = len(protected) - _TYP_BYTES
     subject, time = protected[end - 28 : end - 6], protected[end - 4 : end]
     issuer = _template(protected[: max(0, end - 28)], protected[end - 6 : end - 4], protected[end:])

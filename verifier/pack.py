@@ -107,6 +107,7 @@ def open_pack(data: bytes, *, log_key: str | None = None) -> Trust:
         content.made_at,
         content.use_until,
         content.max_status_age,
+        content.checkpoint,
     )
 
 
@@ -142,6 +143,9 @@ def _statuses(tokens: Iterable[bytes], authorities: Authorities) -> Iterable[Sta
         key = authorities.keys.get(token.sign1.kid)
         if key is None or key.issuer != token.issuer:
             raise Refused("status-wrong-signer", token.issuer)
+        ended = key.valid_until is not None and token.issued_at > key.valid_until
+        if ended or token.issued_at < key.valid_from:
+            raise Refused("status-wrong-signer", "the key was not in force")
         try:
             token.sign1.check_signature(key.public)
         except KeysError as error:

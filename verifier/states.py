@@ -12,6 +12,9 @@ from dataclasses import dataclass
 VALID, LAPSED, SUSPENDED, RECALLED = 0, 1, 2, 3
 RESCINDED, DEREGISTERED, REVOKED, TRANSFERRED = 12, 13, 14, 15
 
+UNASSIGNED = 11
+"""What a status list says of a position that no licence has (yet): not a state, so unknown."""
+
 RESTORED_IN_ERROR = "revoked-in-error"
 """The one reason code that leads back from an end: the earlier act was wrong (更正撤销)."""
 

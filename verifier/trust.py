@@ -24,7 +24,8 @@ class Trust:
     """One city as a verifier sees it at one moment. Times are Unix seconds.
 
     `use_until` is the end of the time for which this view may give a green answer;
-    `max_status_age` the age in seconds past which a signed status is stale.
+    `max_status_age` the age in seconds past which a signed status is stale. `checkpoint` is the
+    log's signed note that the enrolments were proven under, if there is one.
     """
 
     authorities: Authorities
@@ -34,6 +35,7 @@ class Trust:
     made_at: int = 0
     use_until: int = 0
     max_status_age: int = 72 * 3600
+    checkpoint: bytes = b""
 
     @property
     def origin(self) -> str:

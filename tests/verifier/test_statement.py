@@ -20,6 +20,7 @@ from verifier.cose import (
     KID,
     SUB,
     TYP,
+    _template,
     parse_sign1,
     sign_sign1,
     to_be_signed,
@@ -286,6 +287,14 @@ def test_numbers_of_every_length_of_head(day: int, number: int) -> None:
 def test_digests_of_every_length_of_head(count: int) -> None:
     digests = [bytes([number]) * 32 for number in range(count)]
     assert parse_statement(sealed({**whole(16), 8: digests})).content.digests == digests
+
+
+def test_a_huge_header_is_refused_and_not_remembered() -> None:
+    before = _template.cache_info().currsize
+    data = b"\xd2" + cbor_encode([HEADER + b"x" * 20_000, {}, b"\xa0", b"s"])
+    with refused("too-large"):
+        parse_statement(data)
+    assert _template.cache_info().currsize == before
 
 
 @pytest.mark.parametrize("time", [0, 23, 255, 65_535])
