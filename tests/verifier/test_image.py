@@ -74,7 +74,7 @@ def test_noise_is_softened() -> None:
 def test_colours_and_transparency_do_no_harm() -> None:
     picture = drawn(COMPACT)
     clear = Image.new("RGBA", picture.size, (0, 0, 0, 0))
-    clear.paste((90, 0, 0, 255), mask=picture.point(lambda level: 255 - level))
+    clear.paste((0, 0, 0, 255), mask=picture.point(lambda level: 255 - level))
     assert read_code(saved(clear)) == COMPACT
     assert read_code(saved(picture.convert("RGB").convert("P"))) == COMPACT
     assert read_code(saved(picture.convert("1"))) == COMPACT
