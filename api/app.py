@@ -21,13 +21,13 @@ from api.daily import keep_days
 from api.demo import read_demo
 from api.imports.desk import ImportDesk
 from api.licences import Licences
-from api.limits import BodyLimit
+from api.limits import BodyLimit, HeadAsGet
 from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
 from api.pages.start import StartData
 from api.problems import PROBLEM_SCHEMA, documented, install
-from api.routes import claims, credits, directory, health, imports, licences, log
+from api.routes import claims, credits, directory, health, imports, licences, log, me
 from api.routes import verify as verify_routes
 from api.start import make_start_data
 from verifier.verdict import Record
@@ -43,6 +43,10 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 * Every refusal is an RFC 9457 problem document with a stable `code`; see docs/errors.md.
 * Writes take an `Idempotency-Key`: the same key and request give the same answer, and one effect.
 """
+
+
+BOUNDED_ELSEWHERE = frozenset({"/v1/imports", "/check"})
+"""Paths that bound what they read themselves: one takes more, one answers with a page."""
 
 
 class _Documented(FastAPI):
@@ -113,11 +117,12 @@ def bare_app() -> FastAPI:
         responses=documented(),
     )
     install(app)
-    for module in (licences, imports, credits, claims, verify_routes, log, directory, health):
+    for module in (licences, me, imports, credits, claims, verify_routes, log, directory, health):
         app.include_router(module.router)
     app.include_router(log.tiles)
     app.include_router(pages_router())
-    app.add_middleware(BodyLimit, exempt=lambda path: path == "/v1/imports")
+    app.add_middleware(BodyLimit, exempt=lambda path: path in BOUNDED_ELSEWHERE)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Observed)  # the outermost: sees every answer
     return app
 

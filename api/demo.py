@@ -190,7 +190,8 @@ def _clients(city: City) -> list[DemoKey]:
         ("demo-operator", "账本运营者", "ledger operator", (Role.OPERATOR,), None, None),
         ("demo-auditor", "监管审计员", "regulator", (Role.AUDITOR,), None, None),
         ("demo-credit", "信用中心", "credit centre", (Role.CREDIT_CENTRE,), None, None),
-        ("demo-counter", "银行窗口", "bank counter", (Role.VERIFIER,), None, None),
+        ("demo-counter", "政务服务窗口", "service counter", (Role.VERIFIER,), None, None),
+        ("demo-bank", "银行窗口", "bank counter", (Role.PRIVATE_VERIFIER,), None, None),
         ("demo-citizen", "市民（示例）", "a citizen", (Role.SUBJECT,), None, DEMO_CITIZEN),
         ("demo-company", "企业（示例）", "a company", (Role.SUBJECT,), None, DEMO_COMPANY),
     ]

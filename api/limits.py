@@ -8,6 +8,29 @@ from api.errors import ServiceError
 from api.problems import MEDIA_TYPE, problem, problem_bytes
 
 
+class HeadAsGet:
+    """Answers HEAD as GET without the body (RFC 9110 §9.3.2), for caches and monitors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        inner = {**scope, "method": "GET"}
+        try:
+            await self.app(inner, receive, without_body)
+        finally:
+            scope.update({name: inner[name] for name in ("route", "state") if name in inner})
+
+
 class _TooLarge(Exception):
     pass
 

@@ -12,7 +12,7 @@ from api.tables import LICENCES, STATUS_COUNTERS
 from verifier.authorities import OPERATOR, EnrolledKey
 from verifier.checkpoint import open_checkpoint
 from verifier.pack import Enrolment, PackContent, sign_pack
-from verifier.states import VALID
+from verifier.states import UNASSIGNED
 from verifier.status import MAX_ENTRIES, pack_states, sign_status_token
 from verifier.tiles import TileTree
 
@@ -94,16 +94,16 @@ def status_lists(city: City) -> list[StatusList]:
 
 
 def status_token(city: City, wanted: StatusList) -> bytes:
-    """One signed status list of a department, as of now. Entries never handed out are 0."""
+    """One signed status list of a department, as of now; what no licence has is `UNASSIGNED`."""
     now, department = city.now(), wanted.department
-    states = bytearray(wanted.used)
+    states = bytearray([UNASSIGNED]) * wanted.used
     with city.store.read() as reader:
-        changed = reader.connection.execute(
+        issued = reader.connection.execute(
             select(LICENCES.c.status_index, LICENCES.c.state)
             .where(LICENCES.c.department == department, LICENCES.c.status_list == wanted.number)
-            .where(LICENCES.c.status_index < wanted.used, LICENCES.c.state != VALID)
+            .where(LICENCES.c.status_index < wanted.used)
         )
-        for index, state in changed:
+        for index, state in issued:
             states[index] = state
     return sign_status_token(
         pack_states(states),

@@ -166,7 +166,7 @@ async def on_invalid(request: Request, error: Exception) -> Response:
         raise error
     faults = [
         {"field": ".".join(str(part) for part in fault["loc"]), "code": fault["type"]}
-        | {"en": fault["msg"]}
+        | {"zh": "该项缺失或不符合接口要求", "en": fault["msg"]}
         for fault in error.errors()
     ]
     names = ", ".join(fault["field"] for fault in faults)

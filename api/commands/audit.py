@@ -42,7 +42,7 @@ def audit_command(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="离线核验包，取其账本密钥与见证策略 Trust pack: log key and policy",
+            help="离线核验包：密钥、见证策略、检查点 Trust pack: key, policy, checkpoint",
         ),
     ] = None,
     vkey: Annotated[
@@ -78,7 +78,7 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
 ) -> None:
     """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
-    log_vkey, policy = _trusted(trust, vkey)
+    log_vkey, policy, known = _trusted(trust, vkey)
     console = Console(stderr=True)
     with Progress(
         TextColumn("审计 auditing"),
@@ -95,7 +95,7 @@ def audit_command(
             workdays_after=workdays_after(load_calendar(*(calendar or ()))),
             now=int(time.time()),
             log_vkey=log_vkey,
-            previous=None if since is None else _read(since, MAX_NOTE_SIZE),
+            previous=known if since is None else _read(since, MAX_NOTE_SIZE),
             policy=policy,
             tree_only=tree_only,
             processes=processes or os.cpu_count() or 1,
@@ -120,12 +120,17 @@ def workdays_after(calendar: Calendar) -> Callable[[date, int], date | None]:
     return after
 
 
-def _trusted(trust: Path | None, vkey: str | None) -> tuple[str | None, Policy | None]:
-    """The log's key and the witness policy; a pack must be of the log that `vkey` names."""
+def _trusted(
+    trust: Path | None, vkey: str | None
+) -> tuple[str | None, Policy | None, bytes | None]:
+    """The log's key, the witness policy, and a checkpoint that the log must not have gone back on.
+
+    A pack must be of the log that `vkey` names.
+    """
     if trust is None:
-        return vkey, None
+        return vkey, None, None
     opened = open_pack(_read(trust, MAX_PACK), log_key=vkey)
-    return opened.log_key.text(), opened.policy
+    return opened.log_key.text(), opened.policy, opened.checkpoint
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -61,6 +61,19 @@ class LicencesFound(BaseModel):
     licences: list[LicenceSummary]
 
 
+class OwnLicence(LicenceSummary):
+    """A licence for its own holder."""
+
+    identifier: str
+    fields: dict[str, Any]
+
+
+class OwnLicences(BaseModel):
+    """All licences of one holder."""
+
+    licences: list[OwnLicence]
+
+
 class Act(BaseModel):
     """A change of state, in ledger order."""
 

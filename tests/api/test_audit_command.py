@@ -116,6 +116,21 @@ def test_a_trust_pack_brings_key_and_policy(tmp_path: Path) -> None:
     assert result.exception.code == "pack-other-ledger"
 
 
+def test_a_log_older_than_the_pack_has_been_rolled_back(tmp_path: Path) -> None:
+    city = Trusted()
+    city.issue()
+    files = log_files(city.entries, city.log) | {"checkpoint": city.checkpoint()}
+    city.issue()
+    log, pack = write(tmp_path / "log", files), tmp_path / "pack"
+    pack.write_bytes(city.pack())
+    result = run(log, "--trust", pack, "--processes", 1)
+    assert result.exit_code == 1
+    assert "audit-checkpoint-older" in result.stdout
+    newer = log_files(city.entries, city.log) | {"checkpoint": city.checkpoint()}
+    result = run(write(tmp_path / "newer", newer), "--trust", pack, "--processes", 1)
+    assert result.exit_code == 0, result.stdout
+
+
 def test_tree_only(log: Path) -> None:
     entries = [b"anything", b"at all"]
     write(log, log_files(entries, CITY.log))

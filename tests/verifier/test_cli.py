@@ -1,5 +1,6 @@
 """`zhenglian verify`: what it prints, in which colour, and with which exit status."""
 
+import base64
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from tests.city import FACE, NOW, ORIGIN, SYNCED_AT, TODAY, USE_UNTIL, City, sig
 from tests.verifier.test_image import drawn, saved
 from verifier import states
 from verifier.cli import run
+from verifier.judge import CLOCK_SKEW
 from verifier.pack import sign_pack
 from verifier.receipt import Receipt, sign_receipt
 from verifier.report import age, cells, clock, plain, wrap
@@ -239,7 +241,8 @@ def test_a_pack_is_shown(counter: Counter) -> None:
     for signing in counter.city.departments.values():
         assert signing.kid.hex() in done.out
     assert counter.run(counter.pack, now=USE_UNTIL + 1).code == 3
-    assert counter.run(counter.pack, now=SYNCED_AT - 1).code == 3
+    assert counter.run(counter.pack, now=SYNCED_AT - CLOCK_SKEW).code == 0
+    assert counter.run(counter.pack, now=SYNCED_AT - CLOCK_SKEW - 1).code == 3
     shown = counter.run(counter.pack, "--json").json
     assert (shown["document"], len(shown["keys"])) == ("trust-pack", 3)
 
@@ -341,3 +344,15 @@ def test_times_and_ages() -> None:
     assert age(-5) == ("0 分钟前", "0 min ago")
     assert age(3600 + 120) == ("1 小时 2 分前", "1 h 2 min ago")
     assert age(2 * 86_400 + 7200) == ("2 天 2 小时前", "2 d 2 h ago")
+
+
+def test_documents_in_base64_are_read_as_the_service_writes_them(counter: Counter) -> None:
+    statement = base64.b64encode(counter.good.statement) + b"\n"
+    done = counter.verify(statement)
+    assert (done.code, "Genuine" in done.out or "Valid" in done.out) == (3, True)
+    cut = counter.verify(statement[:-9])
+    assert (cut.code, "不是证链二维码" in cut.out) == (1, True)
+
+
+def test_blanks_around_a_code_are_not_part_of_it(counter: Counter) -> None:
+    assert counter.verify("  \t" + counter.good.qr() + " \r\n").code == 0
