@@ -245,3 +245,12 @@ def test_lines_are_json_of_one_form_for_every_library() -> None:
     assert "ZeroDivisionError" in lines[2]["exception"]
     assert "市场" in done.stderr
     assert done.stdout == ""
+
+
+def test_head_is_counted_and_logged_by_its_route(service: Service) -> None:
+    with capture_logs() as lines:
+        answer = service.call("market", "HEAD", "/v1/licences")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert [(line["method"], line["route"], line["client"]) for line in lines] == [
+        ("HEAD", "/v1/licences", "market")
+    ]
