@@ -197,7 +197,6 @@ class IdempotencyRow(_Base, table=True):
     box: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-
 class ImportJobRow(_Base, table=True):
     """One import of one file: how far it came, in the same transactions as its licences.
 
@@ -238,6 +237,7 @@ class ImportErrorRow(_Base, table=True):
     field: str
     code: str
     detail: str
+
 
 CLIENTS = METADATA.tables["clients"]
 ENROLMENTS = METADATA.tables["enrolments"]
