@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy import Connection, func, insert, select
@@ -256,7 +257,7 @@ class City:
             max_status_age=self.settings.status_age_hours * 3600,
         )
 
-    @property
+    @cached_property
     def type_names(self) -> dict[str, TypeName]:
         types: list[LicenceType | CreditType] = [
             *self.catalogue.licence_types.values(),
