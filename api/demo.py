@@ -17,7 +17,8 @@ from api.city import City
 from api.demo_credit import record_demo_entries
 from api.demo_people import DemoLicence, demo_licences
 from api.errors import ServiceError
-from api.licences import Held, Licences, Prepared
+from api.licence_rows import Held, Prepared
+from api.licences import Licences
 from api.pages.start import DemoKey, Sample
 from api.principals import Principal, Role, create_client
 from api.routes.licences import qr_text

@@ -6,22 +6,34 @@ same transaction as the row that it changes, and that row is only changed from t
 statement names as its predecessor: two clerks at once cannot both succeed.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, func, select
 
 from api.city import City
 from api.errors import ServiceError
+from api.licence_rows import (
+    IN_CHUNK,
+    Held,
+    Issued,
+    Prepared,
+    Read,
+    StateChanged,
+    apply_state,
+    check_renewable,
+    chunks,
+    held_of,
+    insert_licences,
+    mark_renewed,
+    validity_days,
+)
 from api.principals import Principal, Role
 from api.rules.catalogue import LicenceType, Value, disclosure_groups, validate_fields
 from api.rules.credit import china_day, day_number
-from api.rules.workdays import add_months
-from api.tables import ACTS, LICENCES, STATUS_COUNTERS
+from api.status_indices import StatusIndices
+from api.tables import ACTS, LICENCES
 from ledger.model import Appended, Draft
 from verifier.codec import cbor_decode, cbor_encode
 from verifier.disclosure import SALT_SIZE, disclosure_digest, make_disclosure
@@ -29,7 +41,6 @@ from verifier.kinds import LICENCE, LICENCE_STATE
 from verifier.merkle import leaf_hash
 from verifier.statement import Content
 from verifier.states import LAPSED, STATES, VALID, may_follow
-from verifier.status import MAX_ENTRIES
 
 _EPOCH = date(1970, 1, 1)
 _MAX_BOX = 1 << 20
@@ -39,127 +50,8 @@ REPLACED = "replaced"
 """Reason of the catalogue: 变更、换发或补发，原证失效."""
 MAX_AHEAD_DAYS = 366
 """A licence may be issued for a term that begins this many days from now."""
-IN_CHUNK = 400
-"""Values in one IN list."""
 
 _IN_FORCE = frozenset(number for number, state in STATES.items() if not state.final)
-_RENEW = (
-    update(LICENCES)
-    .where(LICENCES.c.record_id == bindparam("old"), LICENCES.c.head_leaf == bindparam("seen"))
-    .where(LICENCES.c.renewed_by.is_(None))
-    .values(renewed_by=bindparam("new"))
-)
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A licence as its row holds it, and as it may be renewed."""
-
-    record_id: str
-    department: str
-    type_code: str
-    version: int
-    state: int
-    head_leaf: bytes
-    renewed_by: str | None
-    valid_until: int | None
-    number_nym: bytes
-    holder_nym: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The canonical values of a licence and its days of validity, checked, not yet signed."""
-
-    values: Mapping[str, Value]
-    valid_from: int
-    valid_until: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A licence validated, signed and sealed, not yet logged. `row` lacks its ledger index."""
-
-    type: LicenceType
-    record_id: str
-    identifier: str
-    statement: bytes
-    disclosures: Sequence[bytes]
-    row: dict[str, Any]
-    renews: Held | None
-
-    def held(self) -> Held:
-        """The licence as its row will hold it."""
-        row = self.row
-        return Held(
-            self.record_id,
-            self.type.issuer,
-            self.type.code,
-            row["version"],
-            row["state"],
-            row["head_leaf"],
-            row["renewed_by"],
-            row["valid_until"],
-            row["number_nym"],
-            row["holder_nym"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A logged licence: what the holder is handed. `index` is its ledger index."""
-
-    record_id: str
-    identifier: str
-    index: int
-    leaf: bytes
-    statement: bytes
-    disclosures: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class StateChanged:
-    """A logged change of state."""
-
-    record_id: str
-    state: int
-    reason: str
-    index: int
-    leaf: bytes
-
-
-class StatusIndices:
-    """Hands out status-list positions; a restart loses at most the rest of a reserved block."""
-
-    def __init__(self, city: City, block: int = 1_000) -> None:
-        self._city = city
-        self._block = block
-        self._free: dict[str, tuple[int, int]] = {}  # department → next, end
-        self._lock = threading.Lock()
-
-    def take(self, department: str) -> tuple[int, int]:
-        """(list number, index in it), never handed out before."""
-        with self._lock:
-            position, end = self._free.get(department, (0, 0))
-            if position == end:
-                position, end = self._reserve(department)
-            self._free[department] = (position + 1, end)
-        return divmod(position, MAX_ENTRIES)
-
-    def _reserve(self, department: str) -> tuple[int, int]:
-        where = STATUS_COUNTERS.c.department == department
-        with self._city.store.write() as writer:
-            used = writer.connection.execute(select(STATUS_COUNTERS.c.used).where(where)).scalar()
-            if used is None:
-                used, row = 0, {"department": department, "used": self._block}
-                writer.connection.execute(insert(STATUS_COUNTERS), row)
-            else:
-                writer.connection.execute(
-                    update(STATUS_COUNTERS).where(where).values(used=used + self._block)
-                )
-            writer.commit()
-        return used, used + self._block
 
 
 class Licences:
@@ -368,7 +260,7 @@ class Licences:
             for item, entry in zip(prepared, appended, strict=True)
         ]
         insert_licences(connection, rows)
-        _mark_renewed(
+        mark_renewed(
             connection,
             [(item.renews, item.record_id) for item in prepared if item.renews is not None],
         )
@@ -472,7 +364,7 @@ class Licences:
         row = self.row(record_id)
         if row.wrapped_key is None:
             raise ServiceError("record-erased", record_id)
-        return _held(row)
+        return held_of(row)
 
     def row(self, record_id: str) -> Row[Any]:
         with self.city.store.read() as reader:
@@ -491,7 +383,7 @@ class Licences:
                 .where(LICENCES.c.number_nym == self.number_nym(type_, number))
                 .order_by(LICENCES.c.version)
             ).all()
-        return [_held(row) for row in rows]
+        return [held_of(row) for row in rows]
 
     def by_holder(self, code: str) -> list[Row[Any]]:
         """Every licence of a holder, by its canonical code."""
@@ -542,107 +434,3 @@ class Licences:
 
     def number_nym(self, type_: LicenceType, number: str) -> bytes:
         return self.city.vault.pseudonym(f"number/{type_.code}", number)
-
-
-def check_renewable(held: Held) -> None:
-    """Raises `licence-renewed` or `licence-ended` unless the licence may be renewed."""
-    if held.renewed_by is not None:
-        raise ServiceError("licence-renewed", held.record_id)
-    if STATES[held.state].final:
-        raise ServiceError("licence-ended", STATES[held.state].zh)
-
-
-def chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    """`items` in runs of at most `size`."""
-    for at in range(0, len(items), size):
-        yield items[at : at + size]
-
-
-def insert_licences(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Raises `licence-exists` where an identifier or record id is there already.
-
-    The rows go to the driver's `executemany` as they are: no column needs a conversion.
-    """
-    statement = insert(LICENCES).compile(dialect=connection.dialect)
-    try:
-        if statement.positional:
-            columns = statement.positiontup or ()
-            values = [tuple([row[column] for column in columns]) for row in rows]
-            connection.exec_driver_sql(str(statement), values)
-        else:
-            connection.execute(insert(LICENCES), list(rows))
-    except IntegrityError as error:
-        raise ServiceError("licence-exists") from error
-
-
-def apply_state(
-    connection: Connection,
-    held: Held,
-    entry: Appended,
-    state: int,
-    reason: str,
-    client: str,
-    now: int,
-) -> None:
-    """Moves the row on and remembers the act; `licence-changed-meanwhile` if another did first."""
-    moved = connection.execute(
-        update(LICENCES)
-        .where(LICENCES.c.record_id == held.record_id, LICENCES.c.head_leaf == held.head_leaf)
-        .values(state=state, head_leaf=entry.leaf_hash)
-    )
-    if moved.rowcount != 1:
-        raise ServiceError("licence-changed-meanwhile", held.record_id)
-    act = {
-        "idx": entry.index,
-        "record_id": held.record_id,
-        "kind": LICENCE_STATE,
-        "state": state,
-        "reason": reason,
-        "client": client,
-        "at": now,
-    }
-    connection.execute(insert(ACTS), act)
-
-
-def validity_days(type_: LicenceType, values: Mapping[str, Value]) -> tuple[int, int | None]:
-    """(first, last) day of validity, counted from 1970-01-01; last is None for 长期.
-
-    The end is the field of the type's dictionary, or follows from the years of the type.
-    """
-    start = date.fromisoformat(str(values[type_.from_field]))
-    given = values.get(type_.until_field) if type_.until_field else None
-    if given is not None:
-        end: date | None = date.fromisoformat(str(given))
-    elif type_.until_field is None and type_.validity_years is not None:
-        end = add_months(start, 12 * type_.validity_years) - timedelta(days=1)
-    else:
-        end = None
-    if start < _EPOCH or (end is not None and end < start):
-        raise ServiceError("licence-dates-invalid", f"{start} – {end}")
-    return (start - _EPOCH).days, None if end is None else (end - _EPOCH).days
-
-
-def _mark_renewed(connection: Connection, renewals: Sequence[tuple[Held, str]]) -> None:
-    """Each of the renewed must still be as it was seen, else `licence-changed-meanwhile`."""
-    if not renewals:
-        return
-    rows = [
-        {"old": held.record_id, "seen": held.head_leaf, "new": new_id} for held, new_id in renewals
-    ]
-    if connection.execute(_RENEW, rows).rowcount != len(rows):
-        raise ServiceError("licence-changed-meanwhile", renewals[0][0].record_id)
-
-
-def _held(row: Row[Any]) -> Held:
-    return Held(
-        row.record_id,
-        row.department,
-        row.type_code,
-        row.version,
-        row.state,
-        row.head_leaf,
-        row.renewed_by,
-        row.valid_until,
-        row.number_nym,
-        row.holder_nym,
-    )

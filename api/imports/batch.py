@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from api.imports.jobs import RowFault
-from api.licences import Held, Licences, Prepared, apply_state
+from api.licence_rows import Held, Prepared, apply_state
+from api.licences import Licences
 from api.tables import ACTS
 from ledger.model import Appended, Draft
 from verifier.kinds import LICENCE, LICENCE_STATE

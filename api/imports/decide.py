@@ -18,7 +18,8 @@ from sqlalchemy import Connection, select
 
 from api.errors import ServiceError
 from api.imports.mapping import Mapped
-from api.licences import IN_CHUNK, Held, Licences, Read, chunks
+from api.licence_rows import IN_CHUNK, Held, Read, chunks
+from api.licences import Licences
 from api.rules.catalogue import LicenceType, Value
 from api.tables import LICENCES
 from verifier.disclosure import parse_disclosure

@@ -35,7 +35,8 @@ from api.imports.mapfile import CheckedMap
 from api.imports.mapping import Mapped, RowMapper
 from api.imports.plan import KeyOf, Plan, in_order, key_of, make_plan
 from api.imports.reader import BadRow, Format, Row, count_rows, read_rows
-from api.licences import REPLACED, Held, Licences, Read
+from api.licence_rows import Held, Read
+from api.licences import REPLACED, Licences
 from api.rules import codes
 from api.rules.credit import china_day, day_number
 from ledger.errors import LedgerError

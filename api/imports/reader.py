@@ -188,7 +188,7 @@ def _next_csv(
     except (csv.Error, ValueError) as fault:
         lines.put_back(more)
         return BadRow(number, "import-row-malformed", str(fault)[:100])
-    if len(cells) > MAX_COLUMNS or max(map(len, cells)) > MAX_CELL:
+    if len(cells) > MAX_COLUMNS or (size > MAX_CELL and max(map(len, cells)) > MAX_CELL):
         return BadRow(number, "import-row-too-long", f"a cell of more than {MAX_CELL} characters")
     return number, cells
 

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, select
 from api.context import Caller, IdempotencyKey, Services, Use
 from api.errors import ServiceError
 from api.idempotency import Slot, once
-from api.licences import MAX_MANY, Issued, Licences, Prepared, StateChanged
+from api.licence_rows import Issued, Prepared, StateChanged
+from api.licences import MAX_MANY, Licences
 from api.principals import Principal, Role
 from api.qrimage import qr_png, qr_svg
 from api.routes.models import (

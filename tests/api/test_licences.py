@@ -13,7 +13,8 @@ from sqlalchemy import update
 
 from api.checking import verify
 from api.errors import ServiceError
-from api.licences import Issued, Licences, StateChanged
+from api.licence_rows import Issued, StateChanged
+from api.licences import Licences
 from api.principals import authenticate
 from api.tables import LICENCES
 from ledger.errors import LedgerError

@@ -2,8 +2,8 @@
 
 import pytest
 
-import api.licences
 import api.packs
+import api.status_indices
 from tests.api.service import DAY, Service
 from verifier.judge import judge
 from verifier.pack import open_pack
@@ -85,7 +85,7 @@ def test_a_new_state_is_in_the_next_pack_at_once(service: Service) -> None:
 def test_a_department_may_fill_several_lists(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (api.licences, api.packs):
+    for module in (api.status_indices, api.packs):
         monkeypatch.setattr(module, "MAX_ENTRIES", 4)
     use = service.client.app.state.services  # type: ignore[attr-defined]
     use.licences._indices._block = 3
@@ -106,7 +106,7 @@ def test_status_places_are_never_handed_out_twice(service: Service) -> None:
     use = service.client.app.state.services  # type: ignore[attr-defined]
     indices = use.licences._indices
     seen = [indices.take("market") for _ in range(1_001)]
-    again = api.licences.StatusIndices(service.city)
+    again = api.status_indices.StatusIndices(service.city)
     seen += [again.take("market") for _ in range(3)]
     assert len(set(seen)) == len(seen)
     assert again.take("police") == (0, 0)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.licences import LICENCES
+from api.tables import LICENCES
 from tests.api.records import audit_findings
 from tests.api.service import Service, problem_of, sample
 from verifier.judge import judge

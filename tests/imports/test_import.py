@@ -14,7 +14,8 @@ from api.errors import ServiceError
 from api.imports import engine
 from api.imports.jobs import DONE, FAILED, STOPPED
 from api.imports.report import error_csv, report, report_json, report_text
-from api.licences import Held, Licences
+from api.licence_rows import Held
+from api.licences import Licences
 from api.principals import Principal, Role
 from api.tables import LICENCES
 from tests.imports.helpers import (
