@@ -235,6 +235,8 @@ def _identifier_head(type_code: str, issuer: str) -> tuple[str, str, int]:
 
 def licence_serial(number: str) -> str:
     """The 证照编号 as it stands in an identifier: its ASCII letters and digits only."""
+    if _SERIAL.fullmatch(number):
+        return number
     serial = re.sub(r"[^0-9A-Z]", "", canonical_code(number))
     if not _SERIAL.fullmatch(serial):
         _refuse("code-licence-identifier-invalid", "the number has no letter or digit")
