@@ -24,6 +24,8 @@ from api.imports.report import error_csv, report_json, report_text, write_privat
 from api.licences import Licences
 
 CLIENT = "command-line"
+SOME_REFUSED = 1
+"""Exit code of an import that is done and refused some rows; duplicates are not refusals."""
 _console = Console(stderr=True)
 
 
@@ -72,6 +74,8 @@ def import_command(
     if job.state == STOPPED:
         sys.stdout.write("已停止；再次执行同一命令即可继续 stopped: the same command goes on\n")
         raise typer.Exit(130)
+    if job.counts.get("refused"):
+        raise typer.Exit(SOME_REFUSED)
 
 
 def _map_text(path: Path) -> str:
@@ -91,6 +95,7 @@ def run_import(
 ) -> Job:
     """Begins or goes on with the import of a file, with a bar on stderr."""
     checked = read_map(map_text, city.catalogue, type_name)
+    city.signer(checked.type.issuer)  # without it no row could be signed
     source = open_source(file, format_of(file))
     jobs = Jobs(city)
     map_hash = sha256(map_text.encode()).digest()

@@ -239,6 +239,8 @@ class Importer:
             try:
                 settled = self._do(batch, row, read, number, terms)
             except ServiceError as error:
+                if error.status >= 500:
+                    raise  # the service's own trouble is no fault of the row
                 self._refuse(batch, row.line, error)
                 continue
             for term in settled:
