@@ -37,7 +37,7 @@ def run() -> None:
     with _listen(settings) as listener, closing(found(settings)) as city:
         if not (settings.data / FILE).exists():
             _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
-            make_demo(city, lambda step: _console.print(f"  · {step}"))
+            make_demo(city, lambda step: _console.print(f"  · {step}", soft_wrap=True))
         _serve(city, listener)
 
 
