@@ -207,6 +207,31 @@ def test_the_checkpoint_is_the_logs(city: City) -> None:
             open_pack(city.pack(checkpoint=checkpoint))
 
 
+@pytest.mark.parametrize(
+    ("issued_at", "fine"), [(NOW - 101, False), (NOW - 100, True), (NOW, True), (NOW + 1, False)]
+)
+def test_statuses_are_signed_while_their_key_is_in_force(
+    city: City, issued_at: int, fine: bool
+) -> None:
+    key = signer("a key for a while")
+    wanted = {"from": NOW - 100, "until": NOW}
+    city.enrol(city.key_content("market", key, ["x"], **wanted))
+    token = sign_status_token(
+        pack_states([0]),
+        issuer=f"{city.origin}/market",
+        list_number=0,
+        issued_at=issued_at,
+        expires_at=NOW + 9,
+        ttl=1,
+        signer=key,
+    )
+    if fine:
+        open_pack(city.pack(statuses=[token]))
+    else:
+        with refused("status-wrong-signer"):
+            open_pack(city.pack(statuses=[token]))
+
+
 def test_statuses_are_signed_by_their_departments(city: City) -> None:
     market, health = city.departments["market"], city.departments["health"]
     for issuer, by in [("market", health), ("market", signer("nobody")), ("operator", market)]:
