@@ -210,9 +210,8 @@ def test_the_checkpoint_is_the_logs(city: City) -> None:
 @pytest.mark.parametrize(
     ("issued_at", "fine"), [(NOW - 101, False), (NOW - 100, True), (NOW, True), (NOW + 1, False)]
 )
-def test_statuses_are_signed_while_their_key_is_in_force(
-    city: City, issued_at: int, fine: bool
-) -> None:
+def test_statuses_are_signed_while_their_key_is_in_force(issued_at: int, fine: bool) -> None:
+    city = City()
     key = signer("a key for a while")
     wanted = {"from": NOW - 100, "until": NOW}
     city.enrol(city.key_content("market", key, ["x"], **wanted))
