@@ -30,7 +30,8 @@ from api.licences import Licences
 from api.principals import Principal
 from api.rules.catalogue import Catalogue
 from api.rules.claims import Question, read_question
-from api.rules.credit import china_day, is_citizen_number
+from api.rules.credit import is_citizen_number
+from api.rules.days import china_day
 from api.tables import QUESTIONS
 from ledger.model import Appended, Draft
 from verifier.authorities import OPERATOR

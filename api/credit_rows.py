@@ -16,7 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from api.city import City
 from api.errors import ServiceError
-from api.rules.credit import china_day, day_number, day_of, rules_named, term
+from api.rules.credit import rules_named, term
+from api.rules.days import china_day, day_number, day_of
 from api.tables import ACTS, CREDITS
 from ledger.model import Appended, Committed, Draft
 from verifier.codec import cbor_decode, cbor_encode

@@ -22,16 +22,14 @@ from api.rules.credit import (
     REASONS,
     Subject,
     Term,
-    china_day,
     choose_rules,
     dates_of,
-    day_number,
-    day_of,
     grade_of,
     rules_named,
     subject_of,
     term,
 )
+from api.rules.days import china_day, day_number, day_of
 from api.rules.workdays import add_workdays
 from api.tables import CREDITS
 from ledger.model import Appended, Draft

@@ -19,7 +19,7 @@ from api.errors import ServiceError
 from api.idempotency import forget
 from api.licences import Licences
 from api.principals import Principal, Role
-from api.rules.credit import china_day, day_of
+from api.rules.days import china_day, day_of
 from api.rules.workdays import add_months
 from api.tables import CREDITS, LICENCES
 from ledger.model import Appended, Draft

@@ -15,7 +15,7 @@ from api.credits import Credits
 from api.errors import ServiceError
 from api.licences import Licences
 from api.rules.catalogue import LicenceType
-from api.rules.credit import china_day, day_number
+from api.rules.days import china_day, day_number
 from api.rules.workdays import add_months
 from verifier.disclosure import parse_disclosure
 from verifier.states import RESCINDED, VALID

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.errors import ServiceError
 from api.rules.catalogue import LicenceType, Value
+from api.rules.days import EPOCH, day_number
 from api.rules.workdays import add_months
 from api.tables import ACTS, LICENCES
 from ledger.model import Appended
@@ -21,7 +22,6 @@ from verifier.states import STATES
 
 IN_CHUNK = 400
 """Values in one IN list."""
-_EPOCH = date(1970, 1, 1)
 _RENEW = (
     update(LICENCES)
     .where(LICENCES.c.record_id == bindparam("old"), LICENCES.c.head_leaf == bindparam("seen"))
@@ -181,9 +181,9 @@ def validity_days(type_: LicenceType, values: Mapping[str, Value]) -> tuple[int,
         end = add_months(start, 12 * type_.validity_years) - timedelta(days=1)
     else:
         end = None
-    if start < _EPOCH or (end is not None and end < start):
+    if start < EPOCH or (end is not None and end < start):
         raise ServiceError("licence-dates-invalid", f"{start} – {end}")
-    return (start - _EPOCH).days, None if end is None else (end - _EPOCH).days
+    return day_number(start), None if end is None else day_number(end)
 
 
 def mark_renewed(connection: Connection, renewals: Sequence[tuple[Held, str]]) -> None:

@@ -7,7 +7,7 @@ statement names as its predecessor: two clerks at once cannot both succeed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -31,7 +31,7 @@ from api.licence_rows import (
 )
 from api.principals import Principal, Role
 from api.rules.catalogue import LicenceType, Value, disclosure_groups, validate_fields
-from api.rules.credit import china_day, day_number
+from api.rules.days import china_day, day_number
 from api.status_indices import StatusIndices
 from api.tables import ACTS, LICENCES
 from ledger.model import Appended, Draft
@@ -42,7 +42,6 @@ from verifier.merkle import leaf_hash
 from verifier.statement import Content
 from verifier.states import LAPSED, STATES, VALID, may_follow
 
-_EPOCH = date(1970, 1, 1)
 _MAX_BOX = 1 << 20
 MAX_MANY = 1_000
 """Licences of one `issue_many`."""
@@ -60,7 +59,7 @@ class Licences:
     def __init__(self, city: City) -> None:
         self.city = city
         self._indices = StatusIndices(city)
-        self._ruled = (-1, "")  # a day, and the rule set in force on it
+        self._ruled = (date.min, "")  # a day, and the rule set in force on it
 
     # issuing
 
@@ -352,9 +351,9 @@ class Licences:
 
     def _rule_set(self, now: int) -> str:
         """The rule set in force on the day of `now` in China; the day is looked up once."""
-        day = (now + 8 * 3600) // 86_400
+        day = china_day(now)
         if self._ruled[0] != day:
-            self._ruled = (day, self.city.catalogue.ruleset_for(_EPOCH + timedelta(days=day)).id)
+            self._ruled = (day, self.city.catalogue.ruleset_for(day).id)
         return self._ruled[1]
 
     # looking up

@@ -38,7 +38,7 @@ from api.imports.reader import BadRow, Format, Row, count_rows, read_rows
 from api.licence_rows import Held, Read
 from api.licences import REPLACED, Licences
 from api.rules import codes
-from api.rules.credit import china_day, day_number
+from api.rules.days import china_day, day_number
 from ledger.errors import LedgerError
 from ledger.model import Appended
 from verifier.states import LAPSED, STATES, VALID

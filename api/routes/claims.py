@@ -25,8 +25,8 @@ from api.routes.claim_models import (
     ReceiptRead,
 )
 from api.routes.credit_shapes import proof_path
-from api.routes.licences import iso_time
 from api.rules.catalogue import Term
+from api.rules.days import iso_time
 from verifier.codec import b64decode, b64encode
 
 router = APIRouter()

@@ -9,7 +9,7 @@ from api.context import Services
 from api.credit_rows import VERSIONS, Acted, Part
 from api.erasure import Erased
 from api.routes.credit_models import STATE_WORDS, CreditState
-from api.routes.licences import iso_day, iso_time
+from api.rules.days import iso_day, iso_time
 from verifier.codec import b64encode
 from verifier.credit import IN_DISPUTE, Phase
 from verifier.kinds import (

@@ -34,8 +34,8 @@ from api.routes.credit_shapes import (
     summary_json,
     whole_json,
 )
-from api.routes.licences import iso_time
 from api.rules import codes
+from api.rules.days import iso_time
 
 router = APIRouter()
 _DEPARTMENT: list[str | Enum] = ["信用 credit"]

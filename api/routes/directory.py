@@ -9,7 +9,6 @@ from api import clients
 from api.context import Caller, Use
 from api.errors import ServiceError
 from api.principals import Role, revoke_client
-from api.routes.licences import iso_time
 from api.routes.models import (
     ClientRegistered,
     DepartmentEnrolled,
@@ -20,6 +19,7 @@ from api.routes.models import (
     TypesShown,
 )
 from api.rules.codes import uscc
+from api.rules.days import iso_time
 from keys.names import cose_key_bytes
 from keys.suites import BY_NAME
 from verifier.authorities import OPERATOR

@@ -1,7 +1,6 @@
 """Licences: issue, look up, change state, hand out codes."""
 
 import json
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
@@ -25,6 +24,7 @@ from api.routes.models import (
     StateName,
 )
 from api.rules.codes import canonical_code
+from api.rules.days import iso_day, iso_time
 from api.tables import LICENCES
 from verifier.codec import b64encode
 from verifier.disclosure import parse_disclosure
@@ -378,13 +378,3 @@ def row_json(use: Services, row: Row[Any]) -> dict[str, Any]:
         "issued_at": iso_time(row.issued_at),
         "index": row.issue_index,
     }
-
-
-def iso_day(day: int | None) -> str | None:
-    """Days since 1970-01-01 as an ISO date."""
-    return None if day is None else datetime.fromtimestamp(day * 86_400, UTC).date().isoformat()
-
-
-def iso_time(seconds: int) -> str:
-    """Unix seconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -5,10 +5,11 @@ Days are those of China Standard Time (UTC+8, no daylight saving).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 from api.errors import ServiceError
 from api.rules import codes
+from api.rules.days import EPOCH
 from api.rules.fields import Value
 from api.rules.model import Catalogue, CreditType
 from api.rules.rulesets import RuleSet, window
@@ -20,10 +21,8 @@ from verifier.kinds import (
     CREDIT_WITHDRAWN,
 )
 
-CHINA = timedelta(hours=8)
 NO_END = date(2099, 12, 31)
 """How 双公示 writes that an entry has no end (发改办财金〔2018〕424号)."""
-_EPOCH = date(1970, 1, 1)
 
 REASONS: Mapping[int, frozenset[str]] = {
     CREDIT_UPHELD: frozenset({"dispute-unfounded"}),
@@ -50,21 +49,6 @@ class Term:
     published: bool
     repairable_from: date
     until: date
-
-
-def china_day(now: float) -> date:
-    """The day in China at a Unix time."""
-    return (datetime.fromtimestamp(now, UTC) + CHINA).date()
-
-
-def day_number(day: date) -> int:
-    """Days since 1970-01-01."""
-    return (day - _EPOCH).days
-
-
-def day_of(number: int) -> date:
-    """Inverse of `day_number`."""
-    return _EPOCH + timedelta(days=number)
 
 
 def subject_of(type_: CreditType, values: Mapping[str, Value]) -> Subject:
@@ -108,7 +92,7 @@ def dates_of(
     document = date.fromisoformat(str(values[type_.date_field]))
     declared = values.get(type_.until_field) if type_.until_field else None
     until = None if declared is None else date.fromisoformat(str(declared))
-    if not _EPOCH <= document <= today or (until is not None and until < document):
+    if not EPOCH <= document <= today or (until is not None and until < document):
         raise ServiceError("credit-date-invalid", type_.date_field)
     return document, until
 

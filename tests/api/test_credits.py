@@ -9,7 +9,7 @@ import pytest
 from api.credit_rows import Step
 from api.errors import ServiceError
 from api.principals import Role
-from api.rules.credit import day_number
+from api.rules.days import day_number
 from api.rules.rulesets import Transition
 from tests.api.records import (
     CITIZEN,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from api.rules.days import iso_day
 from api.tables import LICENCES
 from tests.api.records import audit_findings
 from tests.api.service import Service, problem_of, sample
@@ -69,8 +70,6 @@ def test_another_holders_licence_cannot_be_renewed(service: Service) -> None:
 
 
 def term(start: int, end: int) -> dict[str, str]:
-    from api.routes.licences import iso_day
-
     first, last = iso_day(start // 86_400), iso_day(end // 86_400)
     assert first is not None
     assert last is not None
