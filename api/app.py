@@ -25,10 +25,10 @@ from api.limits import BodyLimit, HeadAsGet
 from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
-from api.pages.start import StartData
 from api.problems import PROBLEM_SCHEMA, documented, install
 from api.routes import claims, credits, directory, health, imports, licences, log, me
 from api.routes import verify as verify_routes
+from api.routes.parts import proof_path
 from api.start import make_start_data
 from verifier.verdict import Record
 
@@ -83,7 +83,7 @@ def seat(app: FastAPI, city: City) -> None:
     app.state.metrics = Metrics(city)
     app.state.most_bytes = city.settings.max_body_mib << 20
     app.state.verify = lambda payload: verify(city, payload)
-    app.state.start_data = lambda: _start(services, demo)
+    app.state.start_data = lambda: make_start_data(services, demo)
     app.state.sample_qr = (lambda slug: None) if demo is None else demo.sample_qr(services)
     app.state.proof_path = _proof_path
 
@@ -98,10 +98,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     days.cancel()
     await asyncio.wait([days])
     services.city.close()
-
-
-def _start(services: Services, demo: Any) -> StartData:
-    return make_start_data(services, demo)
 
 
 def bare_app() -> FastAPI:
@@ -133,4 +129,4 @@ def openapi() -> dict[str, Any]:
 
 
 def _proof_path(record: Record) -> str | None:
-    return None if record.index is None else f"/v1/log/proof/{record.index}"
+    return None if record.index is None else proof_path(record.index)

@@ -152,9 +152,6 @@ class City:
             signer=signer,
         )
 
-    def draft(self, statement: bytes, kind: int, department: str) -> Draft:
-        return Draft(statement, kind, department)
-
     # enrolment
 
     def enrol_department(self, slug: str, zh: str, en: str, uscc: str) -> int:
@@ -206,7 +203,7 @@ class City:
             raw = self.sign(
                 content, department=OPERATOR, record_id=self.new_record_id(), at=self.now()
             )
-            draft, statement = self.draft(raw, content.kind, OPERATOR), parse_statement(raw)
+            draft, statement = Draft(raw, content.kind, OPERATOR), parse_statement(raw)
             while True:
                 known = self.enrolled
                 replay(known).enrol(statement, len(known))

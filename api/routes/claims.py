@@ -12,8 +12,7 @@ from sqlalchemy import Connection
 from api.claims import Answered, Asked
 from api.consents import MAX_MINUTES, MAX_USES, Consent
 from api.context import Caller, IdempotencyKey, Services, Use
-from api.errors import ServiceError
-from api.idempotency import Slot, once
+from api.idempotency import Slot
 from api.routes.claim_models import (
     ANSWER_WORDS,
     AnswerName,
@@ -24,7 +23,7 @@ from api.routes.claim_models import (
     QuestionsShown,
     ReceiptRead,
 )
-from api.routes.credit_shapes import proof_path
+from api.routes.parts import ID_PATTERN, Cursor, answer_once, before, proof_path
 from api.rules.catalogue import Term
 from api.rules.days import iso_time
 from verifier.codec import b64decode, b64encode
@@ -33,7 +32,7 @@ router = APIRouter()
 _CLAIMS: list[str | Enum] = ["核验提问 claims"]
 _OWN: list[str | Enum] = ["本人 my own file"]
 _MAX_RECEIPT = 8_192
-ConsentId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{22}$", description="Consent id")]
+ConsentId = Annotated[str, Path(pattern=ID_PATTERN, description="Consent id")]
 
 
 class _Body(BaseModel):
@@ -141,8 +140,7 @@ def ask(
         return {"question_id": answered.question_id}
 
     request = ["ask", json.dumps(body.model_dump())]  # JSON, for floats have no one CBOR
-    kept, repeated = once(use.city, caller.client, key, request, write)
-    response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
+    kept, repeated = answer_once(use, caller, key, request, write, response)
     if repeated:
         return _answered_json(use.claims.answered(caller, kept["question_id"]))
     return _answered_json(fresh[0])
@@ -205,8 +203,7 @@ def give_consent(
         return {"id": given.id}
 
     request = ["consent", json.dumps(body.model_dump())]
-    kept, repeated = once(use.city, caller.client, key, request, write)
-    response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
+    kept, _ = answer_once(use, caller, key, request, write, response)
     return _consent_json(use, use.claims.consents.one(caller, kept["id"]))
 
 
@@ -241,14 +238,11 @@ def withdraw_consent(consent_id: ConsentId, use: Use, caller: Caller) -> dict[st
 def my_questions(
     use: Use,
     caller: Caller,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """Every question about the caller, with who asked it and under which right."""
-    if cursor is not None and (not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18):
-        raise ServiceError("cursor-invalid")
-    before = None if cursor is None else int(cursor)
-    asked = use.claims.of_subject(caller, before=before, limit=limit + 1)
+    asked = use.claims.of_subject(caller, before=before(cursor), limit=limit + 1)
     return {
         "questions": [_asked_json(use, one) for one in asked[:limit]],
         "next": str(asked[limit - 1].index) if len(asked) > limit else None,

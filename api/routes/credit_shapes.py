@@ -9,6 +9,7 @@ from api.context import Services
 from api.credit_rows import VERSIONS, Acted, Part
 from api.erasure import Erased
 from api.routes.credit_models import STATE_WORDS, CreditState
+from api.routes.parts import proof_path
 from api.rules.days import iso_day, iso_time
 from verifier.codec import b64encode
 from verifier.credit import IN_DISPUTE, Phase
@@ -26,11 +27,6 @@ from verifier.kinds import (
 )
 
 _SPEAKING = frozenset({CREDIT_DISPUTED, CREDIT_UPHELD})
-
-
-def proof_path(index: int) -> str:
-    """Where the inclusion proof of an entry is fetched."""
-    return f"/v1/log/proof/{index}"
 
 
 def state_of(phase: int, last_kind: int) -> CreditState:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Row
 
@@ -14,8 +14,7 @@ from api.context import Caller, IdempotencyKey, Services, Use
 from api.credit_rows import Acted, Remember
 from api.credits import MAX_TEXT
 from api.erasure import Erased, erase_credit, erase_licence
-from api.errors import ServiceError
-from api.idempotency import Slot, once
+from api.idempotency import Slot
 from api.principals import Principal, Role
 from api.routes.credit_models import (
     ActedAnswer,
@@ -34,6 +33,7 @@ from api.routes.credit_shapes import (
     summary_json,
     whole_json,
 )
+from api.routes.parts import Cursor, RecordId, answer_once, before
 from api.rules import codes
 from api.rules.days import iso_time
 
@@ -41,8 +41,6 @@ router = APIRouter()
 _DEPARTMENT: list[str | Enum] = ["信用 credit"]
 _OWN: list[str | Enum] = ["本人 my own file"]
 _PUBLIC: list[str | Enum] = ["公示 public record"]
-RecordId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{22}$", description="Record id")]
-Cursor = Annotated[str | None, Query(description="`next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Reason = Annotated[str, Field(description="Reason code, see `GET /v1/reasons`", max_length=64)]
 
@@ -144,7 +142,7 @@ def list_credits(
     if Role.CREDIT_CENTRE not in caller.roles:
         caller.require(Role.CLERK, Role.SEAL_KEEPER)
         department = caller.department or ""
-    rows = use.credits.of_department(department, before=_before(cursor), limit=limit + 1)
+    rows = use.credits.of_department(department, before=before(cursor), limit=limit + 1)
     return {
         "credits": [summary_json(use, row) for row in rows[:limit]],
         "next": _next(rows, limit),
@@ -389,7 +387,7 @@ def public_credits(
     """No account. What was repaired, withdrawn or is over is not there, and leaves no hint."""
     code = codes.uscc(uscc)
     nym = use.city.vault.pseudonym("subject", code)
-    rows = use.credits.shown(nym, before=_before(cursor), limit=limit + 1)
+    rows = use.credits.shown(nym, before=before(cursor), limit=limit + 1)
     acts = use.credits.acts([row.record_id for row in rows])
     return {
         "uscc": code,
@@ -410,7 +408,7 @@ def my_credits(
 ) -> dict[str, Any]:
     """Every entry about the caller; each is open to it in full at `/v1/credits/{record_id}`."""
     nym = subject_nym(caller)
-    rows = use.credits.of_subject(nym, before=_before(cursor), limit=limit + 1)
+    rows = use.credits.of_subject(nym, before=before(cursor), limit=limit + 1)
     return {
         "credits": [
             {
@@ -425,14 +423,6 @@ def my_credits(
 
 
 # ---- small things --------------------------------------------------------------------------------
-
-
-def _before(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-        raise ServiceError("cursor-invalid")
-    return int(cursor)
 
 
 def _next(rows: Sequence[Row[Any]], limit: int) -> str | None:
@@ -487,6 +477,4 @@ def _once(
     write: Callable[[Slot | None], Mapping[str, Any]],
 ) -> dict[str, Any]:
     request = [*what, json.dumps(body.model_dump())]  # JSON, for floats have no one CBOR
-    answer, repeated = once(use.city, caller.client, key, request, write)
-    response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
-    return dict(answer)
+    return answer_once(use, caller, key, request, write, response)[0]

@@ -3,13 +3,13 @@
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, Row, select
 
 from api.context import Caller, IdempotencyKey, Services, Use
 from api.errors import ServiceError
-from api.idempotency import Slot, once
+from api.idempotency import Slot
 from api.licence_rows import Issued, Prepared, StateChanged
 from api.licences import MAX_MANY, Licences
 from api.principals import Principal, Role
@@ -23,6 +23,7 @@ from api.routes.models import (
     LicenceWhole,
     StateName,
 )
+from api.routes.parts import Cursor, RecordId, answer_once, before, proof_path
 from api.rules.codes import canonical_code
 from api.rules.days import iso_day, iso_time
 from api.tables import LICENCES
@@ -32,7 +33,6 @@ from verifier.qr import format_qr
 from verifier.states import BY_NAME, STATES
 
 router = APIRouter(prefix="/v1/licences", tags=["证照 licences"])
-RecordId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{22}$", description="Record id")]
 FACE_ONLY = "face"
 
 
@@ -146,7 +146,7 @@ def list_licences(
     caller: Caller,
     type: Annotated[str | None, Query(description="Type code or slug")] = None,
     state: Annotated[str | None, Query(description="Legal state")] = None,
-    cursor: Annotated[str | None, Query(description="`next` of the page before")] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> dict[str, Any]:
     """Newest first. No content: open a record for that."""
@@ -158,10 +158,9 @@ def list_licences(
         if state not in BY_NAME:
             raise ServiceError("request-invalid", "state")
         query = query.where(LICENCES.c.state == BY_NAME[state].number)
-    if cursor is not None:
-        if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
-            raise ServiceError("cursor-invalid")
-        query = query.where(LICENCES.c.issue_index < int(cursor))
+    last = before(cursor)
+    if last is not None:
+        query = query.where(LICENCES.c.issue_index < last)
     with use.city.store.read() as reader:
         query = query.order_by(LICENCES.c.issue_index.desc()).limit(limit + 1)
         rows = list(reader.connection.execute(query).all())
@@ -251,9 +250,7 @@ def change_state(
         return changed_json(changed)
 
     request = [record_id, body.model_dump()]
-    answer, repeated = once(use.city, caller.client, key, request, write)
-    response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
-    return dict(answer)
+    return answer_once(use, caller, key, request, write, response)[0]
 
 
 @router.get(
@@ -324,9 +321,7 @@ def _answer(
 ) -> dict[str, Any]:
     # Characters that are no text (lone surrogates) stay escaped; the fields' rules refuse them.
     request = json.dumps(body.model_dump(), sort_keys=True)
-    answer, repeated = once(use.city, caller.client, key, [request], write)
-    response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
-    return dict(answer)
+    return answer_once(use, caller, key, [request], write, response)[0]
 
 
 def issued_json(issued: Issued) -> dict[str, Any]:
@@ -339,7 +334,7 @@ def issued_json(issued: Issued) -> dict[str, Any]:
         "statement": b64encode(issued.statement),
         "disclosures": [b64encode(raw) for raw in issued.disclosures],
         "qr": format_qr(issued.statement, _face(issued.disclosures)),
-        "proof": f"/v1/log/proof/{issued.index}",
+        "proof": proof_path(issued.index),
     }
 
 
@@ -356,7 +351,7 @@ def changed_json(changed: StateChanged) -> dict[str, Any]:
         "reason": changed.reason,
         "index": changed.index,
         "leaf": changed.leaf.hex(),
-        "proof": f"/v1/log/proof/{changed.index}",
+        "proof": proof_path(changed.index),
     }
 
 

@@ -11,6 +11,7 @@ import uvicorn
 from api.app import create_app
 from ledger.errors import LedgerError
 from ledger.export import export
+from ledger.model import Draft
 from ledger.readside import DirectoryReadSide, HttpReadSide, read_bundle, read_tile
 from tests.api.service import Service, problem_of, sample
 from verifier.checkpoint import Checkpoint, open_checkpoint
@@ -41,7 +42,7 @@ def grown(service: Service) -> Service:
         city.sign(content, department="market", record_id=city.new_record_id(), at=city.now())
         for _ in range(FULL_WIDTH)
     ]
-    city.ledger.append([city.draft(raw, LICENCE_STATE, "market") for raw in statements])
+    city.ledger.append([Draft(raw, LICENCE_STATE, "market") for raw in statements])
     return service
 
 
