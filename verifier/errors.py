@@ -89,6 +89,57 @@ class Refused(ZhenglianError):
             "签发时密钥不在有效期内",
             "the key was not in force at the time of issue",
         ),
+        "key-not-yet-enrolled": (
+            "入账时该密钥尚未登记",
+            "the key was enrolled only after this entry",
+        ),
+        "key-suspended": ("签发时密钥已暂停使用", "the key was suspended when this was signed"),
+        "key-retired": ("签发时密钥已退役", "the key was retired before this was signed"),
+        "key-compromised": (
+            "密钥已泄露，无法证明本文书在泄露之前签发并入账",
+            "the key is compromised, and nothing proves that this was signed and logged before",
+        ),
+        "key-change-impossible": (
+            "密钥当前状态不允许此项变更",
+            "the key's present state does not allow this change",
+        ),
+        "change-malformed": ("变更提案或批准格式不符", "the proposal or approval is malformed"),
+        "change-foreign": ("变更提案属于其他账本", "the proposal is for another ledger"),
+        "change-bad-signature": (
+            "提案或批准的签名不符",
+            "the signature of the proposal or approval does not match",
+        ),
+        "change-own-approval": (
+            "不能批准自己的提案，须由另一名经办人批准",
+            "an officer may not approve their own proposal: another has to",
+        ),
+        "change-altered": (
+            "批准的不是这份提案：提案在批准后被改动，或批准取自别处",
+            "the approval is for another proposal: this one was changed, or the approval is stale",
+        ),
+        "change-replayed": (
+            "该提案已执行，不能重复使用",
+            "this proposal has taken effect already and cannot be used again",
+        ),
+        "change-too-late": (
+            "提案已过批准期限，或时间先后不符",
+            "the proposal has lapsed, or its times are out of order",
+        ),
+        "change-needs-own-officer": (
+            "增加部门密钥权限须有本部门经办人参与",
+            "giving a department's keys power takes an officer of that department",
+        ),
+        "officer-unknown": ("经办人未登记", "no officer in the ledger has this key"),
+        "officer-not-in-office": ("经办人已离任", "the officer has left office"),
+        "officer-not-entitled": (
+            "经办人无权决定此部门的事项",
+            "the officer belongs to another department",
+        ),
+        "officers-too-few": (
+            "账本运营者须至少保留两名经办人，请先登记继任者",
+            "the operator needs two officers: enrol the successor first",
+        ),
+        "department-ended": ("部门已撤销或并入其他部门", "the department was closed or merged"),
         "status-malformed": ("状态列表不合规", "the status list is malformed"),
         "status-wrong-signer": ("状态列表签名无效", "the status list is not signed by its issuer"),
         "qr-not-ours": ("不是证链二维码", "not a Zhenglian code"),

@@ -10,6 +10,8 @@ KIND, TYPE, FROM, UNTIL, STATUS, PREDECESSOR = 1, 2, 3, 4, 5, 6
 RULE_SET, DIGESTS, STATE, REASON, FACTS = 7, 8, 9, 10, 11
 
 GENESIS, DEPARTMENT, KEY = 1, 2, 3
+KEY_CHANGED, DEPARTMENT_CHANGED, OFFICER, OFFICER_LEFT = 4, 5, 6, 7
+CA, CA_WITHDRAWN = 8, 9
 LICENCE, LICENCE_STATE = 16, 17
 CREDIT, CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_UPHELD = 32, 33, 34, 35
 CREDIT_CORRECTED, CREDIT_WITHDRAWN, CREDIT_REPAIRED, CREDIT_EXPIRED = 36, 37, 38, 39
@@ -40,6 +42,12 @@ KINDS: Mapping[int, Kind] = {
         _kind(GENESIS, "genesis", "账本创立", {FACTS}, set()),
         _kind(DEPARTMENT, "department", "部门登记", {FACTS}, set()),
         _kind(KEY, "key", "密钥登记", {FACTS}, set()),
+        _kind(KEY_CHANGED, "key-changed", "密钥变更", {FACTS}, set()),
+        _kind(DEPARTMENT_CHANGED, "department-changed", "部门变更", {FACTS}, set()),
+        _kind(OFFICER, "officer", "经办人登记", {FACTS}, set()),
+        _kind(OFFICER_LEFT, "officer-left", "经办人离任", {FACTS}, set()),
+        _kind(CA, "ca", "认证机构登记", {FACTS}, set()),
+        _kind(CA_WITHDRAWN, "ca-withdrawn", "认证机构撤销", {FACTS}, set()),
         _kind(
             LICENCE,
             "licence",
@@ -66,5 +74,11 @@ KINDS: Mapping[int, Kind] = {
         _kind(ERASURE, "erasure", "数据销毁", {PREDECESSOR, REASON}, {TYPE}),
     )
 }
-OPERATOR_KINDS = frozenset({GENESIS, DEPARTMENT, KEY, QUESTION})
+CHANGES = frozenset(
+    {DEPARTMENT, KEY, KEY_CHANGED, DEPARTMENT_CHANGED, OFFICER, OFFICER_LEFT, CA, CA_WITHDRAWN}
+)
+"""Changes of authority: two officers decide each (`verifier.change`)."""
+AUTHORITY_KINDS = CHANGES | {GENESIS}
+"""Everything that says who may sign; `verifier.authorities` replays these."""
+OPERATOR_KINDS = AUTHORITY_KINDS | {QUESTION}
 """Kinds that the ledger operator signs; all others are a department's."""
