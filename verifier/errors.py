@@ -163,6 +163,32 @@ class Refused(ZhenglianError):
             "the trust pack is not signed by its ledger's operator",
         ),
         "pack-other-ledger": ("离线核验包属于其他账本", "the trust pack is another ledger's"),
+        "pack-older": (
+            "离线核验包比现有的旧，不予替换",
+            "this trust pack is older than the one held",
+        ),
+        "pack-inconsistent": (
+            "离线核验包与已信任的账本检查点不一致，请向账本运营者查询",
+            "the trust pack contradicts the checkpoint already trusted: ask the ledger's operator",
+        ),
+        "pack-consistency-missing": (
+            "缺少一致性证明：请改用增量更新，或联网更新",
+            "a consistency proof is missing: take an update, or update from the service",
+        ),
+        "pack-update-malformed": ("核验包增量更新格式不符", "the update of the pack is malformed"),
+        "pack-update-other-base": (
+            "增量更新是为另一个离线核验包制作的",
+            "the update was made for another trust pack than the one held",
+        ),
+        "pack-update-damaged": (
+            "增量更新的结果与所述不符",
+            "the update does not give the trust pack that it names",
+        ),
+        "pack-signed-list-wrong": (
+            "已泄露密钥的签发清单与账本所载不符",
+            "the list of what a compromised key signed is not the one named in the ledger",
+        ),
+        "signed-list-malformed": ("签发清单格式不符", "the signed list is malformed"),
         "trust-missing": (
             "请用 --trust 指定离线核验包",
             "name a trust pack with --trust",
