@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from verifier.errors import Refused
 from verifier.merkle import EMPTY_ROOT, HASH_SIZE, MAX_SIZE, fold_right
+from verifier.multiproof import multiproof_ranges
 
 TILE_HEIGHT = 8
 FULL_WIDTH = 256
@@ -152,6 +153,10 @@ class TileTree:
                 ranges.append((low, middle))
                 low = middle
         return self._hash_all(ranges[::-1])
+
+    def multiproof(self, indices: Sequence[int]) -> bytes:
+        """The hashes, one after the other, that prove all these leaves (`verifier.multiproof`)."""
+        return b"".join(self._hash_all(multiproof_ranges(indices, self.size)))
 
     def consistency_proof(self, size1: int) -> list[bytes]:
         """PROOF of RFC 9162 §2.1.4.1 from the tree of `size1` ≥ 1 leaves; empty for equal sizes."""
