@@ -38,6 +38,10 @@ class KeysError(ZhenglianError):
         "key-bad-public": ("公钥无效", "the public key is not valid for its suite"),
         "key-bad-private": ("私钥无效", "the private key is not valid for its suite"),
         "key-unknown-suite": ("不支持的签名算法", "this signature suite is not known"),
+        "key-suite-missing": (
+            "签名算法所需的组件未安装",
+            "the component that this signature suite needs is not installed",
+        ),
         "key-bad-name": ("密钥名称不合规", "the key name is not allowed"),
         "key-exists": ("同名密钥已存在", "a key of this name exists already"),
         "key-not-found": ("没有这个密钥", "there is no key of this name"),

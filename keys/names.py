@@ -4,6 +4,7 @@ A C2SP verifier key (vkey) belongs to signed notes and lives in `verifier.note`.
 """
 
 import hashlib
+from typing import Any
 
 import cbor2
 
@@ -12,7 +13,8 @@ from keys.suites import suite_for
 from keys.suites.base import Suite
 
 KID_SIZE = 8
-_KTY_TO_ALG: dict[object, int] = {(1, 6): -19, (2, 1): -9}  # (kty, crv) → COSE algorithm
+_AKP = 7  # the key type that names its algorithm (RFC 9964); of others the curve decides
+_CURVES = {(1, 6): -19, (2, 1): -9, (2, -70301): -70501}  # (kty, crv) → COSE algorithm
 
 
 def cose_key_bytes(suite: Suite, public: bytes) -> bytes:
@@ -33,8 +35,17 @@ def parse_cose_key(data: bytes) -> tuple[Suite, bytes]:
         raise KeysError("key-bad-public", "not CBOR") from error
     if not isinstance(key, dict):
         raise KeysError("key-bad-public", "not a map")
-    suite = suite_for(_KTY_TO_ALG.get((key.get(1), key.get(-1))))
+    suite = suite_for(_algorithm(key))
     public = suite.public_from_cose(key)
     if cose_key_bytes(suite, public) != data:
         raise KeysError("key-bad-public", "not deterministic CBOR")
     return suite, public
+
+
+def _algorithm(key: dict[Any, Any]) -> object:
+    kty, curve = key.get(1), key.get(-1)
+    if type(kty) is not int:
+        return None
+    if kty == _AKP:
+        return key.get(3)
+    return _CURVES.get((kty, curve)) if type(curve) is int else None

@@ -6,8 +6,12 @@ from keys.errors import KeysError
 from keys.suites.base import Suite
 from keys.suites.ed25519 import Ed25519
 from keys.suites.esp256 import Esp256
+from keys.suites.mldsa44 import MlDsa44
+from keys.suites.sm2 import Sm2
 
-SUITES: Mapping[int, Suite] = {suite.cose_alg: suite for suite in (Ed25519(), Esp256())}
+SUITES: Mapping[int, Suite] = {
+    suite.cose_alg: suite for suite in (Ed25519(), Esp256(), MlDsa44(), Sm2())
+}
 BY_NAME: Mapping[str, Suite] = {suite.name: suite for suite in SUITES.values()}
 
 

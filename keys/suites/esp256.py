@@ -1,5 +1,7 @@
 """ECDSA with P-256 and SHA-256: COSE ESP256 (RFC 9864), JOSE ES256 (RFC 7518 §3.4)."""
 
+from functools import lru_cache
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -51,12 +53,12 @@ class Esp256:
         if not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
             raise KeysError("key-bad-signature", "r or s out of range")
         try:
-            self._load_public(public).verify(encode_dss_signature(r, s), message, _ECDSA)
+            _load_public(public).verify(encode_dss_signature(r, s), message, _ECDSA)
         except InvalidSignature as error:
             raise KeysError("key-bad-signature") from error
 
     def check_public(self, public: bytes) -> None:
-        self._load_public(public)
+        _load_public(public)
 
     def cose_key(self, public: bytes) -> dict[int, object]:
         return {1: _EC2, -1: _CRV_P256, -2: public[:32], -3: public[32:]}
@@ -72,14 +74,6 @@ class Esp256:
 
     def jwk(self, public: bytes) -> dict[str, str]:
         return {"kty": "EC", "crv": "P-256", "x": b64url(public[:32]), "y": b64url(public[32:])}
-
-    def _load_public(self, public: bytes) -> ec.EllipticCurvePublicKey:
-        if len(public) != self.public_size:
-            raise KeysError("key-bad-public", "length")
-        try:
-            return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public)
-        except ValueError as error:
-            raise KeysError("key-bad-public", self.name) from error
 
     def _load_private(self, private: bytes) -> ec.EllipticCurvePrivateKey:
         scalar = int.from_bytes(private, "big")
@@ -99,3 +93,13 @@ class Esp256Signing:
     def __call__(self, message: bytes) -> bytes:
         r, s = decode_dss_signature(self._key.sign(message, _ECDSA))
         return r.to_bytes(32, "big") + min(s, _ORDER - s).to_bytes(32, "big")
+
+
+@lru_cache(maxsize=1024)
+def _load_public(public: bytes) -> ec.EllipticCurvePublicKey:
+    if len(public) != Esp256.public_size:
+        raise KeysError("key-bad-public", "length")
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + public)
+    except ValueError as error:
+        raise KeysError("key-bad-public", Esp256.name) from error
