@@ -22,7 +22,7 @@ from api.rules.workdays import Calendar, builtin_calendar
 from api.settings import Settings
 from api.tables import ENROLMENTS, METADATA
 from api.vault import Vault
-from keys.custody import MODERATE, SECRET, Effort, FileCustody
+from keys.custody import MODERATE, Effort, FileCustody
 from keys.errors import KeysError
 from keys.names import cose_key_bytes
 from keys.signer import Signer
@@ -68,7 +68,6 @@ class City:
     calendar: Calendar
     vault: Vault
     custody: FileCustody
-    passphrase: str = field(repr=False)
     clock: Callable[[], float] = time.time
     random: Callable[[int], bytes] = os.urandom
     signers: dict[str, Signer] = field(default_factory=dict)
@@ -80,11 +79,6 @@ class City:
     @property
     def origin(self) -> str:
         return self.settings.origin
-
-    @property
-    def effort(self) -> Effort:
-        """What opening a new key shall cost."""
-        return effort_of(self.settings)
 
     @property
     def authorities(self) -> Authorities:
@@ -126,7 +120,7 @@ class City:
         with self._lock:
             if name not in {entry.name for entry in self.custody.list()}:
                 return None
-            signer = self.custody.open(name, self.passphrase)
+            signer = self.custody.open(name)
             if signer.kid not in self.authorities.keys:
                 return None
             self.signers[department] = signer
@@ -162,9 +156,7 @@ class City:
         facts = {"id": slug, "zh": zh, "en": en, "uscc": uscc}
         return self._enrol(Content(DEPARTMENT, facts=facts))
 
-    def enrol_key(
-        self, slug: str, scope: Iterable[str], *, suite: str, effort: Effort | None = None
-    ) -> int:
+    def enrol_key(self, slug: str, scope: Iterable[str], *, suite: str) -> int:
         """Makes a key for a department in custody, opens it, enrols it; returns its index.
 
         A key of this suite that was made and never enrolled, as when a process died between the
@@ -177,10 +169,10 @@ class City:
         with self._lock:
             made = {entry.name: entry.suite for entry in self.custody.list()}
             if name not in made:
-                self.custody.create(name, suite, self.passphrase, effort=effort or self.effort)
+                self.custody.create(name, suite)
             elif made[name] != suite:
                 raise KeysError("key-exists", f"{name}: {made[name]}")
-            signer = self.custody.open(name, self.passphrase)
+            signer = self.custody.open(name)
             public = cose_key_bytes(signer.suite, signer.public)
             facts = {
                 "dept": slug,
@@ -281,8 +273,10 @@ def custody_name(department: str) -> str:
     return f"{_DEPARTMENT_KEY}{department}"
 
 
-def effort_of(settings: Settings) -> Effort:
-    return Effort(MODERATE.passes, settings.argon2_mib << 20)
+def file_custody(settings: Settings, passphrase: str) -> FileCustody:
+    """The encrypted files of the data folder."""
+    effort = Effort(MODERATE.passes, settings.argon2_mib << 20)
+    return FileCustody(settings.data / "custody", passphrase, effort)
 
 
 def replay(enrolled: Mapping[int, bytes]) -> Authorities:
@@ -305,16 +299,18 @@ def found(
     Founding again continues what an interrupted founding left; a founded city is just opened.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
-    custody, passphrase = FileCustody(settings.data / "custody"), make_passphrase(settings)
-    effort = effort_of(settings)
+    custody = file_custody(settings, make_passphrase(settings))
     present = {entry.name for entry in custody.list()}
-    for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite), (KEK, SECRET), (PSEUDONYM, SECRET)):
+    for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite)):
         if name not in present:
-            custody.create(name, kind, passphrase, effort=effort)
+            custody.create(name, kind)
+    for name in (KEK, PSEUDONYM):
+        if name not in present:
+            custody.create_secret(name)
     city = open_city(settings, clock=clock, random=random)
     if not city.enrolled:
         operator = city.signers[OPERATOR]
-        log_public = custody.open(LOG_KEY, passphrase).public
+        log_public = custody.open(LOG_KEY).public
         facts = {
             "origin": settings.origin,
             "log": make_vkey(settings.origin, log_public).text(),
@@ -334,9 +330,8 @@ def open_city(
     random: Callable[[int], bytes] = os.urandom,
 ) -> City:
     """Opens custody, store and ledger, and replays the enrolments."""
-    passphrase = read_passphrase(settings)
-    custody = FileCustody(settings.data / "custody")
-    log_signer = custody.open(LOG_KEY, passphrase)
+    custody = file_custody(settings, read_passphrase(settings))
+    log_signer = custody.open(LOG_KEY)
     store = open_store(settings.database_url)
     store.create(METADATA)
     city = City(
@@ -351,12 +346,11 @@ def open_city(
         catalogue=load_catalogue(settings.catalogue),
         calendar=builtin_calendar(),
         vault=Vault(
-            custody.open_secret(KEK, passphrase),
-            custody.open_secret(PSEUDONYM, passphrase),
+            custody.open_secret(KEK),
+            custody.open_secret(PSEUDONYM),
             random,
         ),
         custody=custody,
-        passphrase=passphrase,
         clock=clock,
         random=random,
     )
@@ -367,12 +361,9 @@ def open_city(
     enrolled = city.authorities.keys
     for entry in custody.list():
         if entry.name == OPERATOR:
-            city.signers[OPERATOR] = custody.open(entry.name, passphrase)
+            city.signers[OPERATOR] = custody.open(entry.name)
         elif entry.name.startswith(_DEPARTMENT_KEY):
-            slug, signer = (
-                entry.name.removeprefix(_DEPARTMENT_KEY),
-                custody.open(entry.name, passphrase),
-            )
+            slug, signer = entry.name.removeprefix(_DEPARTMENT_KEY), custody.open(entry.name)
             if signer.kid in enrolled:
                 city.signers[slug] = signer
             else:  # a process died between making it and enrolling it

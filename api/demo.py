@@ -23,14 +23,12 @@ from api.pages.start import DemoKey, Sample
 from api.principals import Principal, Role, create_client
 from api.routes.licences import qr_text
 from api.tables import CLIENTS
-from keys.custody import Effort
 from verifier.codec import base45_decode, base45_encode
 from verifier.qr import PREFIX
 from verifier.states import BY_NAME, STATES
 from verifier.verdict import Colour
 
 FILE = "demo.json"
-DEMO_EFFORT = Effort(2, 64 << 20)
 TAMPERED = "tampered"
 
 
@@ -136,7 +134,7 @@ def _enrol(city: City, progress: Callable[[str], None]) -> None:
                 if not kind.issuers or slug in kind.issuers
             ]
             suite = "es256" if slug == "health" else "ed25519"
-            city.enrol_key(slug, scope, suite=suite, effort=DEMO_EFFORT)
+            city.enrol_key(slug, scope, suite=suite)
 
 
 def _issue_all(

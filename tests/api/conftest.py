@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import api.city
-import keys.custody
+import keys.custody.keyfile
 from api.app import bare_app, seat
 from api.city import City
 from keys.custody import Effort
@@ -23,19 +23,19 @@ def _remembered() -> Iterator[None]:
     """The catalogue is read once a session; passphrases are hashed, not stretched by Argon2id,
     which the tests of `keys` and those that start processes do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys.custody, "_stretch", _hashed)
+        patch.setattr(keys.custody.keyfile, "_stretch", _hashed)
         patch.setattr(api.city, "load_catalogue", cache(api.city.load_catalogue))
         yield
 
 
-STRETCH = keys.custody._stretch
+STRETCH = keys.custody.keyfile._stretch
 
 
 @pytest.fixture(scope="module")
 def argon2() -> Iterator[None]:
     """The real thing, for folders that other processes shall open."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keys.custody, "_stretch", STRETCH)
+        patch.setattr(keys.custody.keyfile, "_stretch", STRETCH)
         yield
 
 

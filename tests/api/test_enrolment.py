@@ -218,20 +218,20 @@ def test_founding_is_continued_where_it_was_cut(
 ) -> None:
     """Cut off after each key in turn: the next founding makes the rest, and one genesis."""
     settings = settings_of(tmp_path / "var")
-    create = FileCustody.create
+    add = FileCustody._add
     for made in range(4):
         left = [1 if made else 0]
 
-        def limited(self: FileCustody, *args: Any, left: list[int] = left, **kw: Any) -> Any:
+        def limited(self: FileCustody, *args: Any, left: list[int] = left) -> None:
             if not left[0]:
                 raise RuntimeError("cut off")
             left[0] -= 1
-            return create(self, *args, **kw)
+            add(self, *args)
 
-        monkeypatch.setattr(FileCustody, "create", limited)
+        monkeypatch.setattr(FileCustody, "_add", limited)
         with pytest.raises(RuntimeError, match="cut off"):
             found(settings, clock=Clock())
-        assert len(list(FileCustody(tmp_path / "var" / "custody").list())) == made
+        assert len(list(FileCustody(tmp_path / "var" / "custody", PASSPHRASE).list())) == made
     monkeypatch.undo()
     for _ in range(2):
         city = found(settings, clock=Clock())

@@ -116,11 +116,11 @@ def test_a_database_that_does_not_answer(service: Service, monkeypatch: pytest.M
 def test_a_city_whose_founding_was_cut_short(tmp_path: Path, template: Template) -> None:
     """Keys and tables, and no genesis."""
     settings = settings_of(tmp_path / "var")
-    custody = FileCustody(tmp_path / "var" / "custody")
+    custody = FileCustody(tmp_path / "var" / "custody", settings.passphrase)
     for name, kind in (("log", "ed25519"), ("operator", "ed25519")):
-        custody.create(name, kind, settings.passphrase)
+        custody.create(name, kind)
     for name in ("kek", "pseudonym"):
-        custody.create(name, "secret", settings.passphrase)
+        custody.create_secret(name)
     city = open_city(settings, clock=Clock())
     with TestClient(create_app(city), raise_server_exceptions=False) as client:
         service = Service(city, client, Clock(), template.keys)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import keys.custody
+import keys.custody.keyfile
 from api.imports import engine
 from tests.api.conftest import _hashed
 from tests.api.service import Clock, open_copy
@@ -15,7 +15,7 @@ from tests.imports.helpers import importer
 
 
 def main(data: str, file: str, map_file: str, batch: str) -> None:
-    keys.custody._stretch = _hashed
+    keys.custody.keyfile._stretch = _hashed
     engine.BATCH = int(batch)
     city = open_copy(Path(data), Clock())
     made = importer(city, Path(file), Path(map_file).read_text(encoding="utf-8"))

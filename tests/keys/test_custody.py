@@ -7,7 +7,7 @@ from pathlib import Path
 import nacl.pwhash.argon2id as argon2id
 import pytest
 
-from keys.custody import SECRET, Effort, FileCustody, KeyEntry
+from keys.custody import Effort, FileCustody, KeyEntry
 from keys.errors import KeysError
 from keys.suites import BY_NAME
 
@@ -22,12 +22,12 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def custody(folder: Path) -> FileCustody:
-    return FileCustody(folder)
+    return FileCustody(folder, PASSPHRASE, QUICK)
 
 
 @pytest.fixture
 def file(custody: FileCustody, folder: Path) -> Path:
-    custody.create("market", "ed25519", PASSPHRASE, effort=QUICK)
+    custody.create("market", "ed25519")
     return folder / "market.zlkey"
 
 
@@ -37,27 +37,27 @@ def refuses(code: str) -> "pytest.RaisesExc[KeysError]":
 
 @pytest.mark.parametrize("suite", BY_NAME)
 def test_a_key_is_created_listed_and_opened(custody: FileCustody, suite: str) -> None:
-    entry = custody.create("market.2026-1", suite, PASSPHRASE, effort=QUICK)
+    entry = custody.create("market.2026-1", suite)
     assert list(custody.list()) == [entry]
-    signer = custody.open("market.2026-1", PASSPHRASE)
+    signer = custody.open("market.2026-1")
     assert signer.public == entry.public
     signer.suite.verify(entry.public, b"m", signer.sign(b"m"))
 
 
 def test_a_secret_is_created_and_opened(custody: FileCustody) -> None:
-    entry = custody.create("wrap", SECRET, PASSPHRASE, effort=QUICK)
+    entry = custody.create_secret("wrap")
     assert entry == KeyEntry("wrap", "secret", b"")
-    secret = custody.open_secret("wrap", PASSPHRASE)
+    secret = custody.open_secret("wrap")
     assert len(secret) == 32
-    assert secret == custody.open_secret("wrap", PASSPHRASE)
+    assert secret == custody.open_secret("wrap")
 
 
 def test_a_secret_is_no_key_and_a_key_is_no_secret(custody: FileCustody, file: Path) -> None:
-    custody.create("wrap", SECRET, PASSPHRASE, effort=QUICK)
+    custody.create_secret("wrap")
     with refuses("key-unknown-suite"):
-        custody.open("wrap", PASSPHRASE)
+        custody.open("wrap")
     with refuses("key-file-damaged"):
-        custody.open_secret("market", PASSPHRASE)
+        custody.open_secret("market")
 
 
 def test_the_file_is_the_owners_alone(file: Path) -> None:
@@ -70,20 +70,26 @@ def test_the_file_is_the_owners_alone(file: Path) -> None:
 def test_a_file_others_may_read_is_refused(custody: FileCustody, file: Path, mode: int) -> None:
     file.chmod(mode)
     with refuses("key-file-exposed"):
-        custody.open("market", PASSPHRASE)
+        custody.open("market")
     with refuses("key-file-exposed"):
         list(custody.list())
 
 
 @pytest.mark.parametrize("passphrase", ["", "x", PASSPHRASE + " ", PASSPHRASE.upper()])
-def test_a_wrong_passphrase_is_refused(custody: FileCustody, file: Path, passphrase: str) -> None:
-    with refuses("key-empty-passphrase" if not passphrase else "key-wrong-passphrase"):
-        custody.open("market", passphrase)
+def test_a_wrong_passphrase_is_refused(file: Path, passphrase: str) -> None:
+    wrong = FileCustody(file.parent, passphrase, QUICK)
+    code = "key-wrong-passphrase" if passphrase else "key-empty-passphrase"
+    with refuses(code):
+        wrong.open("market")
+    with refuses(code):
+        wrong.create("health", "ed25519")
+    assert [entry.name for entry in wrong.list()] == ["market"]
 
 
-def test_no_key_is_made_under_an_empty_passphrase(custody: FileCustody, folder: Path) -> None:
+def test_no_key_is_made_under_an_empty_passphrase(folder: Path) -> None:
+    custody = FileCustody(folder, "", QUICK)
     with refuses("key-empty-passphrase"):
-        custody.create("market", "ed25519", "", effort=QUICK)
+        custody.create("market", "ed25519")
     assert list(custody.list()) == []
 
 
@@ -92,7 +98,7 @@ def test_a_truncated_file_is_refused_wherever_it_ends(custody: FileCustody, file
     for size in [*range(0, len(whole), 16), len(whole) - 1]:
         file.write_bytes(whole[:size])
         with refuses("key-file-damaged"):
-            custody.open("market", PASSPHRASE)
+            custody.open("market")
 
 
 def test_every_altered_byte_is_refused(custody: FileCustody, file: Path) -> None:
@@ -100,7 +106,7 @@ def test_every_altered_byte_is_refused(custody: FileCustody, file: Path) -> None
     for at in range(0, len(whole), 7):
         file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(KeysError) as caught:
-            custody.open("market", PASSPHRASE)
+            custody.open("market")
         assert caught.value.code in {"key-file-damaged", "key-wrong-passphrase"}, at
 
 
@@ -134,7 +140,7 @@ def test_an_altered_header_never_opens(
         header["salt"] = "11" * 16
     file.write_bytes(json.dumps(header, separators=(",", ":")).encode() + b"\n" + rest)
     with pytest.raises(KeysError) as caught:
-        custody.open("market", PASSPHRASE)
+        custody.open("market")
     assert caught.value.code in {"key-file-damaged", "key-wrong-passphrase"}
 
 
@@ -144,7 +150,7 @@ def test_an_altered_header_never_opens(
 def test_what_is_no_key_file_is_refused(custody: FileCustody, file: Path, text: bytes) -> None:
     file.write_bytes(text)
     with refuses("key-file-damaged"):
-        custody.open("market", PASSPHRASE)
+        custody.open("market")
     with refuses("key-file-damaged"):
         list(custody.list())
 
@@ -153,21 +159,21 @@ def test_a_header_spelled_otherwise_is_refused(custody: FileCustody, file: Path)
     line, _, rest = file.read_bytes().partition(b"\n")
     file.write_bytes(json.dumps(json.loads(line)).encode() + b"\n" + rest)
     with refuses("key-file-damaged"):
-        custody.open("market", PASSPHRASE)
+        custody.open("market")
 
 
 def test_a_file_under_another_name_is_refused(custody: FileCustody, file: Path) -> None:
     file.rename(file.with_name("health.zlkey"))
     with refuses("key-file-damaged"):
-        custody.open("health", PASSPHRASE)
+        custody.open("health")
     with refuses("key-not-found"):
-        custody.open("market", PASSPHRASE)
+        custody.open("market")
 
 
 def test_an_existing_key_is_never_replaced(custody: FileCustody, file: Path) -> None:
     before = file.read_bytes()
     with refuses("key-exists"):
-        custody.create("market", "es256", "another", effort=QUICK)
+        custody.create("market", "es256")
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["market.zlkey"]
 
@@ -177,8 +183,8 @@ def test_an_existing_key_is_never_replaced(custody: FileCustody, file: Path) -> 
 )
 def test_names_that_are_no_file_names_are_refused(custody: FileCustody, name: str) -> None:
     for use in (
-        lambda: custody.create(name, "ed25519", PASSPHRASE, effort=QUICK),
-        lambda: custody.open(name, PASSPHRASE),
+        lambda: custody.create(name, "ed25519"),
+        lambda: custody.open(name),
     ):
         with refuses("key-bad-name"):
             use()
@@ -186,13 +192,13 @@ def test_names_that_are_no_file_names_are_refused(custody: FileCustody, name: st
 
 def test_unknown_suites_are_refused(custody: FileCustody) -> None:
     with refuses("key-unknown-suite"):
-        custody.create("market", "rsa", PASSPHRASE, effort=QUICK)
+        custody.create("market", "rsa")
 
 
 def test_nothing_secret_is_ever_shown(custody: FileCustody, file: Path) -> None:
-    custody.create("wrap", SECRET, PASSPHRASE, effort=QUICK)
-    secret = custody.open_secret("wrap", PASSPHRASE)
-    signer = custody.open("market", PASSPHRASE)
+    custody.create_secret("wrap")
+    secret = custody.open_secret("wrap")
+    signer = custody.open("market")
     shown = [repr(custody), str(list(custody.list())), repr(signer), repr(vars(custody))]
     written = b"".join(path.read_bytes() for path in file.parent.iterdir())
     for hidden in (secret.hex(), repr(secret)[2:-1], PASSPHRASE):
@@ -201,9 +207,9 @@ def test_nothing_secret_is_ever_shown(custody: FileCustody, file: Path) -> None:
     assert secret not in written
 
 
-def test_a_refusal_does_not_repeat_the_passphrase(custody: FileCustody, file: Path) -> None:
+def test_a_refusal_does_not_repeat_the_passphrase(file: Path) -> None:
     with pytest.raises(KeysError) as caught:
-        custody.open("market", "a wrong one")
+        FileCustody(file.parent, "a wrong one", QUICK).open("market")
     assert "a wrong one" not in str(caught.value)
     assert "a wrong one" not in repr(caught.value.args)
 
@@ -211,14 +217,14 @@ def test_a_refusal_does_not_repeat_the_passphrase(custody: FileCustody, file: Pa
 def test_a_folder_that_does_not_exist_holds_no_keys(custody: FileCustody, folder: Path) -> None:
     assert list(custody.list()) == []
     with refuses("key-not-found"):
-        custody.open("market", PASSPHRASE)
+        custody.open("market")
     assert not folder.exists()
 
 
-def test_listing_goes_by_name_and_needs_no_passphrase(custody: FileCustody) -> None:
+def test_listing_goes_by_name_and_needs_no_passphrase(custody: FileCustody, folder: Path) -> None:
     for name in ("b", "a", "c"):
-        custody.create(name, "ed25519", name, effort=QUICK)
-    assert [entry.name for entry in custody.list()] == ["a", "b", "c"]
+        custody.create(name, "ed25519")
+    assert [entry.name for entry in FileCustody(folder, "").list()] == ["a", "b", "c"]
 
 
 def test_a_leftover_of_an_interrupted_write_does_no_harm(
@@ -228,6 +234,6 @@ def test_a_leftover_of_an_interrupted_write_does_no_harm(
     left = os.open(folder / ".market.new", os.O_CREAT | os.O_WRONLY, 0o644)
     os.write(left, b"half a key")
     os.close(left)
-    custody.create("market", "ed25519", PASSPHRASE, effort=QUICK)
+    custody.create("market", "ed25519")
     assert (folder / "market.zlkey").stat().st_mode & 0o077 == 0
-    custody.open("market", PASSPHRASE)
+    custody.open("market")
