@@ -19,8 +19,9 @@ from typing import Any
 from keys.names import cose_key_bytes
 from keys.signer import Signer, SoftwareSigner
 from keys.suites import suite_named
+from tests.decided import decided, officer_facts, possession
 from verifier import kinds
-from verifier.authorities import Authorities, proof_of_possession_message
+from verifier.authorities import Authorities
 from verifier.checkpoint import Checkpoint, add_cosignatures, cosign, sign_checkpoint
 from verifier.disclosure import disclosure_digest, make_disclosure
 from verifier.merkle import Frontier, leaf_hash, node_hash
@@ -29,6 +30,7 @@ from verifier.pack import Enrolment, PackContent, open_pack, sign_pack
 from verifier.policy import Policy, parse_policy
 from verifier.proof import TlogProof
 from verifier.qr import format_qr
+from verifier.signedlist import SignedList, make_signed_list
 from verifier.statement import Content, new_subject, parse_statement, sign_statement
 from verifier.states import VALID
 from verifier.status import StatusToken, pack_states, parse_status_token, sign_status_token
@@ -123,11 +125,14 @@ class City:
             for name in ("audit", "archive", "court")
         ]
         self.departments: dict[str, Signer] = {}
+        self.officers = {name: self.officer_key(name) for name in ("first", "second")}
         self.states: dict[str, list[int]] = {}
+        self.signed_lists: dict[bytes, SignedList] = {}
         self._subjects = 0
         key = cose_key_bytes(self.operator.suite, self.operator.public)
         facts = {"origin": origin, "log": self.log.key.text(), "key": key}
-        names = {"name_zh": "示例市", "name_en": "Sample City"}
+        officers = officer_facts(origin, self.officers)
+        names = {"name_zh": "示例市", "name_en": "Sample City", "officers": officers}
         self.enrol(Content(kinds.GENESIS, facts={**facts, **names}))
         self.add_department("market", "市场监督管理局", "Market Supervision", [BUSINESS, FOOD])
         self.add_department("health", "卫生健康委", "Health Commission", [HOSPITAL], "es256")
@@ -152,29 +157,98 @@ class City:
         self.entries.append(entry)
         return len(self.entries) - 1
 
-    def enrol(self, content: Content, *, issued_at: int = ISSUED_AT - 86_400) -> bytes:
-        """Signs an enrolment as the operator, appends it, and lets the authorities follow."""
-        entry = self.sign(content, "operator", issued_at=issued_at)
+    def officer_key(self, name: str) -> Signer:
+        return signer(f"officer {name} of {self.origin}")
+
+    def enrol(
+        self,
+        content: Content,
+        *,
+        issued_at: int = ISSUED_AT - 86_400,
+        by: tuple[str, str] | None = None,
+        operator: Signer | None = None,
+    ) -> bytes:
+        """Logs a statement of authority, and lets the authorities follow.
+
+        But for a genesis, `content` holds the facts of a change; the officers `by` propose and
+        approve it: one of the operator and one of the department that it is about.
+        """
+        if content.kind != kinds.GENESIS:
+            content = self.decided(content, issued_at=issued_at, by=by)
+        entry = self.sign(content, "operator", issued_at=issued_at, by=operator)
+        self.authorities.enrol(parse_statement(entry), len(self.entries))
         self.enrolments.append(self.append(entry))
-        self.authorities.enrol(parse_statement(entry), self.enrolments[-1])
         return entry
 
+    def decided(
+        self, content: Content, *, issued_at: int, by: tuple[str, str] | None = None
+    ) -> Content:
+        """The change with its proposal and approval, as the operator logs it."""
+        slug = content.facts.get("dept")
+        named = content.facts.get("key")
+        known = self.authorities.keys.get(named) if type(named) is bytes else None
+        slug = known.issuer.rpartition("/")[2] if known is not None else slug
+        own = f"{slug}-keeper" if f"{slug}-keeper" in self.officers else "second"
+        proposer, approver = by or ("first", own)
+        return decided(
+            content.kind,
+            content.facts,
+            origin=self.origin,
+            at=issued_at,
+            proposer=self.officers[proposer],
+            approver=self.officers[approver],
+            nonce=seeded(f"nonce {len(self.entries)}", 16),
+        )
+
+    def change_key(self, key: Signer, act: str, /, issued_at: int, **facts: Any) -> int:
+        """Suspends, resumes, retires or reports a key; the ledger index of that statement."""
+        content = Content(kinds.KEY_CHANGED, facts={"key": key.kid, "act": act, **facts})
+        self.enrol(content, issued_at=issued_at)
+        return self.enrolments[-1]
+
+    def compromise(self, key: Signer, *, since: int, told: int) -> SignedList:
+        """Reports that others have a key; the list of what it signed before `since`."""
+        before = next(
+            (i for i, e in enumerate(self.entries) if parse_statement(e).issued_at >= since),
+            len(self.entries),
+        )
+        signed = make_signed_list(
+            leaf_hash(entry)
+            for entry in self.entries[:before]
+            if parse_statement(entry).kid == key.kid
+        )
+        listed = {"count": signed.count, "signed": signed.digest}
+        self.change_key(key, "compromise", told, since=since, before=before, **listed)
+        self.signed_lists[key.kid] = signed
+        return signed
+
     def add_department(
-        self, slug: str, zh: str, en: str, scope: Sequence[str], suite: str = "ed25519"
+        self,
+        slug: str,
+        zh: str,
+        en: str,
+        scope: Sequence[str],
+        suite: str = "ed25519",
+        *,
+        issued_at: int = ISSUED_AT - 86_400,
     ) -> None:
-        """Enrols a department and one key of it, and opens its status list 0."""
-        facts = {"id": slug, "zh": zh, "en": en, "uscc": "11330000MB0EXMPL0X"}
-        self.enrol(Content(kinds.DEPARTMENT, facts=facts))
+        """Enrols a department, its officer and one key of it, and opens its status list 0."""
+        keeper = f"{slug}-keeper"
+        self.officers[keeper] = self.officer_key(keeper)
+        officers = officer_facts(self.origin, {keeper: self.officers[keeper]})
+        names = {"zh": zh, "en": en, "uscc": "11330000MB0EXMPL0X"}
+        facts = {"id": slug, **names, "officers": officers}
+        self.enrol(Content(kinds.DEPARTMENT, facts=facts), issued_at=issued_at)
         self.departments[slug] = signer(f"{slug} of {self.origin}", suite)
-        self.enrol(self.key_content(slug, self.departments[slug], scope))
+        key = self.key_content(slug, self.departments[slug], scope)
+        self.enrol(key, issued_at=issued_at)
         self.states[slug] = []
 
     def key_content(self, slug: str, key: Signer, scope: Sequence[str], /, **facts: Any) -> Content:
         """What enrols a key from a year before `NOW`; `facts` override."""
-        cose_key = cose_key_bytes(key.suite, key.public)
-        message = proof_of_possession_message(self.origin, slug, cose_key)
+        cose_key, proof = possession(self.origin, slug, key)
         own = {"dept": slug, "key": cose_key, "scope": list(scope), "from": NOW - 365 * 86_400}
-        return Content(kinds.KEY, facts={**own, "pop": key.sign(message), **facts})
+        return Content(kinds.KEY, facts={**own, "pop": proof, **facts})
 
     def checkpoint(self, *, witnesses: int = 3, at: int = SYNCED_AT) -> bytes:
         """The signed note for all entries, cosigned by the first `witnesses` witnesses."""

@@ -1,158 +1,265 @@
-"""Who may sign what: departments and their keys, replayed from the statements that enrolled them.
+"""Who may sign what: the register, replayed from the statements of authority in the ledger.
 
-One mechanism serves the server at start, the audit, and a counter loading its trust pack: each
-hands the enrolling statements to `Authorities.enrol` in ledger order. Nothing else adds a key.
+One mechanism serves the server, the audit, and a counter loading its trust pack: each hands the
+statements to `Authorities.enrol` in ledger order. Nothing else adds a key or takes its power.
+
+A genesis founds the register. Every other statement of authority must, in this order:
+
+    1  come after what was applied before, by index and time
+    2  be signed by a key of the operator that counts at this index
+    3  carry a proposal and its approval, well formed, for this ledger, of this kind
+    4  be proposed and approved by officers in office, two different ones
+    5  be approved for exactly this proposal, once, in time
+    6  obey the rule of its kind (`verifier.authority_rules`)
+    7  be decided by officers of the department concerned or the operator; where it gives a
+       department's keys power, by at least one of that very department
+    8  bear good signatures: the operator's, both officers', those of the keys it brings
 """
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from keys.errors import KeysError
-from keys.names import kid, parse_cose_key
-from keys.suites.base import Suite
+from verifier.authority_rules import (
+    RULES,
+    Effect,
+    proof_of_possession_message,
+    read_officers,
+    read_public,
+    text,
+)
+from verifier.change import Approval, Proposal, parse_change
+from verifier.cose import Sign1, to_be_signed
 from verifier.errors import Refused
-from verifier.kinds import DEPARTMENT, GENESIS, KEY, OPERATOR_KINDS
+from verifier.evidence import Evidence, SignatureCheck
+from verifier.keylife import (
+    OPERATOR,
+    EnrolledKey,
+    Moment,
+    check_outside,
+    check_standing,
+    check_use,
+)
+from verifier.kinds import CHANGES, GENESIS
 from verifier.note import VerifierKey, parse_vkey
-from verifier.statement import Statement, VerifiedStatement, check_statement
+from verifier.register import Anchor, Department, Officer, Register
+from verifier.statement import Statement
 
-OPERATOR = "operator"
-_SLUG = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Department:
-    issuer: str
-    zh: str
-    en: str
-    uscc: str
-
-
-@dataclass(frozen=True, slots=True)
-class EnrolledKey:
-    """A key that may sign for `issuer`: which types, from and until when (Unix seconds).
-
-    `index` is the ledger index of the statement that enrolled it: the key counts for entries
-    after that one.
-    """
-
-    issuer: str
-    suite: Suite
-    public: bytes
-    scope: frozenset[str]
-    valid_from: int
-    valid_until: int | None
-    index: int
-
-    @property
-    def kid(self) -> bytes:
-        return kid(self.suite, self.public)
-
-
-def proof_of_possession_message(origin: str, department: str, cose_key: bytes) -> bytes:
-    """What a new key signs to show that its private half is in the department's hands."""
-    return f"zl-pop\n{origin}\n{department}\n".encode() + cose_key
+__all__ = [
+    "OPERATOR",
+    "Authorities",
+    "Department",
+    "EnrolledKey",
+    "Officer",
+    "check_outside",
+    "check_scope",
+    "check_standing",
+    "check_use",
+    "proof_of_possession_message",
+]
 
 
 class Authorities:
-    """The state of enrolment after the statements applied so far. Starts empty, before genesis."""
+    """The register after the statements applied so far. Starts empty, before the genesis.
 
-    def __init__(self) -> None:
-        self.origin = ""
-        self.name_zh = ""
-        self.name_en = ""
-        self.log_key: VerifierKey | None = None
-        self.operator: EnrolledKey | None = None
-        self.departments: dict[str, Department] = {}
-        self.keys: dict[bytes, EnrolledKey] = {}
+    With `deferred`, signatures are checked when a key that rests on them is first asked for
+    (`key_for`, `key`), or all of them by `settle_all`; everything else is checked at once.
+    """
 
-    def enrol(self, statement: Statement, index: int) -> VerifiedStatement:
-        """Applies a genesis, department or key statement after checking its signature.
+    def __init__(self, *, deferred: bool = False) -> None:
+        self.register = Register()
+        self._evidence = Evidence(deferred=deferred)
 
-        Raises `Refused`: enrolment-…, statement-bad-signature.
-        """
-        kind = statement.content.kind
-        if kind == GENESIS:
-            return self._genesis(statement, index)
-        if self.operator is None:
-            raise Refused("enrolment-before-genesis")
-        if statement.kid != self.operator.kid or statement.issuer != self.operator.issuer:
-            raise Refused("enrolment-not-by-operator")
-        if kind not in (DEPARTMENT, KEY):
-            raise Refused("enrolment-malformed", "kind")
-        verified = check_statement(statement, self.operator.public)
-        if kind == DEPARTMENT:
-            self._department(statement.content.facts)
-        else:
-            self._key(statement.content.facts, index)
-        return verified
+    def copy(self) -> "Authorities":
+        """A twin that may go on by itself: what is there is shared, and immutable."""
+        twin = Authorities()
+        twin.register, twin._evidence = self.register.copy(), self._evidence.copy()
+        return twin
+
+    @property
+    def origin(self) -> str:
+        return self.register.origin
+
+    @property
+    def name_zh(self) -> str:
+        return self.register.name_zh
+
+    @property
+    def name_en(self) -> str:
+        return self.register.name_en
+
+    @property
+    def log_key(self) -> VerifierKey | None:
+        return self.register.log_key
+
+    @property
+    def departments(self) -> dict[str, Department]:
+        """By issuer."""
+        return self.register.departments
+
+    @property
+    def keys(self) -> dict[bytes, EnrolledKey]:
+        """By key id. What `key` and `key_for` return had its signatures checked; these may not."""
+        return self.register.keys
+
+    @property
+    def officers(self) -> dict[str, Officer]:
+        """By duty name."""
+        return self.register.officers
+
+    @property
+    def anchors(self) -> dict[bytes, Anchor]:
+        """By SHA-256 of the certificate."""
+        return self.register.anchors
+
+    @property
+    def last(self) -> Moment:
+        """Of the latest statement applied; the next must not be earlier."""
+        return self.register.last
+
+    def acting(self, slug: str) -> str:
+        """The department that acts for this one today: itself, or whom it was merged into."""
+        return self.register.acting(slug)
+
+    def keys_of(self, issuer: str) -> list[EnrolledKey]:
+        """In the order of enrolment."""
+        return self.register.keys_of(issuer)
+
+    def key(self, kid: bytes) -> EnrolledKey | None:
+        """The key of this id. Raises the `Refused` of a signature that it rests on."""
+        key = self.register.keys.get(kid)
+        if key is not None:
+            self._evidence.settle(key.acts)
+        return key
 
     def key_for(self, statement: Statement) -> EnrolledKey:
-        """The enrolled key a statement names, or `Refused`: see `check_scope` for what it may do.
+        """The enrolled key a statement names; `check_use` and `check_standing` say what it may do.
 
         key-not-enrolled: nobody enrolled this key; key-of-another: it is another issuer's.
         """
-        key = self.keys.get(statement.kid)
+        key = self.key(statement.kid)
         if key is None:
             raise Refused("key-not-enrolled", statement.kid.hex())
         if key.issuer != statement.issuer:
             raise Refused("key-of-another", key.issuer)
         return key
 
-    def _genesis(self, statement: Statement, index: int) -> VerifiedStatement:
-        if self.operator is not None or index != 0:
+    def signer_of(self, sign1: Sign1, issuer: str, at: int) -> EnrolledKey:
+        """Who signed a document that stands in no ledger and says it was made at Unix time `at`.
+
+        Raises `Refused`: key-not-enrolled, key-of-another, those of `check_outside`,
+        document-bad-signature.
+        """
+        key = self.key(sign1.kid)
+        if key is None:
+            raise Refused("key-not-enrolled", sign1.kid.hex())
+        if key.issuer != issuer:
+            raise Refused("key-of-another", key.issuer)
+        check_outside(key, at)
+        _signed(sign1, key, "document-bad-signature").run()
+        return key
+
+    def settle_all(self) -> None:
+        """Makes every check that was put off; raises the `Refused` of the first that fails."""
+        self._evidence.settle_all()
+
+    def enrol(self, statement: Statement, index: int) -> None:
+        """Applies a statement of authority that stands at a ledger index, or changes nothing.
+
+        Raises `Refused`: enrolment-…, change-…, officer-…, key-…, department-…, chain-…,
+        statement-bad-signature.
+        """
+        kind = statement.content.kind
+        if kind == GENESIS:
+            self._genesis(statement, index)
+            return
+        register = self.register
+        if register.log_key is None:
+            raise Refused("enrolment-before-genesis")
+        if kind not in CHANGES:
+            raise Refused("enrolment-malformed", "kind")
+        if index <= register.last.index:
+            raise Refused("enrolment-malformed", f"index {index} ≤ {register.last.index}")
+        if statement.issued_at < register.last.at:
+            raise Refused("change-too-late", f"{statement.issued_at} < {register.last.at}")
+        operator = self._operator(statement, index)
+        proposal, approval = parse_change(statement.content)
+        proposer, approver = self._officers(proposal, approval)
+        self._check_approval(proposal, approval, statement.issued_at)
+        at = Moment(index, statement.issued_at)
+        effect = RULES[kind](register, proposal.facts, at)
+        _check_entitled(effect, proposer, approver)
+        self._evidence.add(
+            index,
+            [
+                _signed(statement.sign1, operator, "statement-bad-signature"),
+                _signed(proposal.sign1, proposer, "change-bad-signature"),
+                _signed(approval.sign1, approver, "change-bad-signature"),
+                *effect.checks,
+            ],
+            [*operator.acts, *proposer.acts, *approver.acts],
+        )
+        effect.apply(register)
+        register.done.add(proposal.digest)
+        register.last = at
+
+    def _genesis(self, statement: Statement, index: int) -> None:
+        if self.register.log_key is not None or index != 0:
             raise Refused("enrolment-second-genesis")
         facts = statement.content.facts
-        origin, vkey = _text(facts, "origin"), _text(facts, "log")
-        suite, public = _public(facts)
-        if statement.issuer != f"{origin}/{OPERATOR}" or kid(suite, public) != statement.kid:
+        origin, vkey, key_data = text(facts, "origin"), text(facts, "log"), facts.get("key")
+        if type(key_data) is not bytes:
+            raise Refused("enrolment-malformed", "key")
+        suite, public, kid = read_public(key_data)
+        issuer = f"{origin}/{OPERATOR}"
+        if statement.issuer != issuer or kid != statement.kid:
             raise Refused("enrolment-malformed", "the genesis names another key or issuer")
         log_key = parse_vkey(vkey)
         if log_key.name != origin:
             raise Refused("enrolment-malformed", "log key of another origin")
-        name_zh, name_en = _text(facts, "name_zh"), _text(facts, "name_en")
-        verified = check_statement(statement, public)
-        self.origin, self.log_key = origin, log_key
-        self.name_zh, self.name_en = name_zh, name_en
-        issuer = statement.issuer
-        self.operator = EnrolledKey(issuer, suite, public, frozenset(), 0, None, index)
-        self.keys[statement.kid] = self.operator
-        self.departments[issuer] = Department(issuer, self.name_zh, self.name_en, "")
-        return verified
+        names = text(facts, "name_zh"), text(facts, "name_en")
+        register = Register(origin, *names, log_key=log_key, kids={kid: ""})
+        officers = read_officers(register, facts, OPERATOR, index)
+        if len(officers.found) < 2:
+            raise Refused("officers-too-few")
+        acts = (index,)
+        operator = EnrolledKey(kid, issuer, suite, public, frozenset(), 0, None, index, acts=acts)
+        genesis = _signed(statement.sign1, operator, "statement-bad-signature")
+        self._evidence.add(index, [genesis, *officers.checks], ())
+        register.keys[kid] = operator
+        register.departments[issuer] = Department(issuer, *names, "", acts)
+        officers.apply(register)
+        register.last = Moment(index, statement.issued_at)
+        self.register = register
 
-    def _department(self, facts: Mapping[str, Any]) -> None:
-        slug = _text(facts, "id")
-        if not _SLUG.fullmatch(slug):
-            raise Refused("enrolment-malformed", "id")
-        issuer = f"{self.origin}/{slug}"
-        if issuer in self.departments:
-            raise Refused("enrolment-repeated", issuer)
-        self.departments[issuer] = Department(
-            issuer, _text(facts, "zh"), _text(facts, "en"), _text(facts, "uscc")
-        )
+    def _operator(self, statement: Statement, index: int) -> EnrolledKey:
+        """The operator's key that signs a statement of authority, if it counts at this index."""
+        key = self.register.keys.get(statement.kid)
+        if key is None or not key.is_operators or statement.issuer != key.issuer:
+            raise Refused("enrolment-not-by-operator")
+        check_use(key, statement.content.kind, None, statement.issued_at)
+        check_standing(key, statement.issued_at, index=index)
+        return key
 
-    def _key(self, facts: Mapping[str, Any], index: int) -> None:
-        slug = _text(facts, "dept")
-        issuer = f"{self.origin}/{slug}"
-        if issuer not in self.departments or slug == OPERATOR:
-            raise Refused("enrolment-unknown-department", slug)
-        suite, public = _public(facts)
-        possession = facts.get("pop")
-        message = proof_of_possession_message(self.origin, slug, facts["key"])
-        try:
-            suite.verify(public, message, possession if isinstance(possession, bytes) else b"")
-        except KeysError as error:
-            raise Refused("enrolment-no-possession", slug) from error
-        scope, start, end = facts.get("scope"), facts.get("from"), facts.get("until")
-        if not isinstance(scope, list) or not all(type(code) is str for code in scope):
-            raise Refused("enrolment-malformed", "scope")
-        if type(start) is not int or not (end is None or type(end) is int):
-            raise Refused("enrolment-malformed", "from or until")
-        if kid(suite, public) in self.keys:
-            raise Refused("enrolment-repeated", kid(suite, public).hex())
-        key = EnrolledKey(issuer, suite, public, frozenset(scope), start, end, index)
-        self.keys[key.kid] = key
+    def _officers(self, proposal: Proposal, approval: Approval) -> tuple[Officer, Officer]:
+        if proposal.origin != self.origin:
+            raise Refused("change-foreign", proposal.origin)
+        proposer, approver = self._officer(proposal.kid), self._officer(approval.kid)
+        if proposer is approver:
+            raise Refused("change-own-approval", proposer.id)
+        return proposer, approver
+
+    def _officer(self, kid: bytes) -> Officer:
+        officer = self.register.officer_of(kid)
+        if officer is None:
+            raise Refused("officer-unknown", kid.hex())
+        if officer.left is not None:
+            raise Refused("officer-not-in-office", officer.id)
+        return officer
+
+    def _check_approval(self, proposal: Proposal, approval: Approval, issued_at: int) -> None:
+        if proposal.digest in self.register.done:
+            raise Refused("change-replayed", proposal.digest.hex()[:16])
+        if approval.digest != proposal.digest:
+            raise Refused("change-altered")
+        if not proposal.proposed_at <= approval.approved_at <= issued_at <= proposal.before:
+            raise Refused("change-too-late")
 
 
 def check_scope(statement: Statement, key: EnrolledKey) -> None:
@@ -161,30 +268,17 @@ def check_scope(statement: Statement, key: EnrolledKey) -> None:
     check_use(key, content.kind, content.type_code, statement.issued_at)
 
 
-def check_use(key: EnrolledKey, kind: int, type_code: str | None, issued_at: int) -> None:
-    """The key may sign an act of this kind and type at this Unix time; else `Refused`."""
-    by_operator = key.issuer.endswith(f"/{OPERATOR}")
-    if by_operator != (kind in OPERATOR_KINDS):
-        raise Refused("key-out-of-scope", "kind")
-    if type_code is not None and type_code not in key.scope:
-        raise Refused("key-out-of-scope", type_code)
-    late = key.valid_until is not None and issued_at > key.valid_until
-    if issued_at < key.valid_from or late:
-        raise Refused("key-out-of-date")
+def _check_entitled(effect: Effect, proposer: Officer, approver: Officer) -> None:
+    for officer in (proposer, approver):
+        if officer.of not in (effect.concerns, OPERATOR):
+            raise Refused("officer-not-entitled", f"{officer.id} → {effect.concerns}")
+    if effect.own and effect.concerns not in (proposer.of, approver.of):
+        raise Refused("change-needs-own-officer", effect.concerns)
 
 
-def _text(facts: Mapping[str, Any], name: str) -> str:
-    value = facts.get(name)
-    if type(value) is not str or not value or len(value) > 400:
-        raise Refused("enrolment-malformed", name)
-    return value
-
-
-def _public(facts: Mapping[str, Any]) -> tuple[Suite, bytes]:
-    data = facts.get("key")
-    if type(data) is not bytes:
-        raise Refused("enrolment-malformed", "key")
-    try:
-        return parse_cose_key(data)
-    except KeysError as error:
-        raise Refused("enrolment-malformed", error.code) from error
+def _signed(sign1: Sign1, signer: EnrolledKey | Officer, code: str) -> SignatureCheck:
+    """That the signer's key made this signature, with the algorithm that the header says."""
+    if sign1.alg != signer.suite.cose_alg:
+        raise Refused(code, "algorithm")
+    message = to_be_signed(sign1.protected, sign1.payload)
+    return SignatureCheck(signer.suite, signer.public, message, sign1.signature, code)

@@ -62,6 +62,7 @@ class Refused(ZhenglianError):
         "statement-malformed": ("签署文书内容不合规", "the statement breaks its grammar"),
         "statement-unknown-kind": ("未知的文书种类", "the kind of statement is not known"),
         "statement-bad-signature": ("签名不符", "the statement's signature does not match"),
+        "document-bad-signature": ("文件签名不符", "the document's signature does not match"),
         "disclosure-malformed": ("出示内容格式不符", "the disclosure breaks its grammar"),
         "disclosure-not-signed": (
             "出示内容未经签发机关签名",

@@ -6,7 +6,7 @@ What must be true, in order; a failure ends the judgement, the rest is then "not
      2  city        its issuer belongs to the ledger we trust
      3  key         an enrolled key of that issuer is named
      4  signature   that key signed exactly these bytes
-     5  scope       the key may sign this type, at the time of issue
+     5  scope       the key could sign this type at the entry's own time and place in the ledger
      6  content     every disclosure shown is one the statement holds a digest of
      7  validity    not issued in the future; today lies within its dates
      8  ledger      the entry is included in the tree of a checkpoint the log signed
@@ -14,7 +14,8 @@ What must be true, in order; a failure ends the judgement, the rest is then "not
     10  status      a signed status says: valid
     11  freshness   that status and the trust itself are recent enough
 
-Checks 8 and 9 need a proof, in the payload or beside it. Green needs 1–7, 10 and 11 passed and
+Checks 8 and 9 need a proof, in the payload or beside it; so does the entry's place, which check 5
+is completed with once 8 has passed (`verifier.keylife`). Green needs 1–7, 10 and 11 passed and
 8, 9 not failed. A good signature with unknown or stale status is amber: never green. So is a
 licence that shows nothing: its statement is public in the ledger, and says nobody's name.
 """
@@ -25,9 +26,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from keys.errors import KeysError
-from verifier.authorities import EnrolledKey, check_scope
+from verifier.authorities import Department, EnrolledKey, check_scope, check_standing
 from verifier.disclosure import Disclosure, check_disclosures
 from verifier.errors import Refused
+from verifier.keylife import BEFORE_COMPROMISE, BEFORE_RETIREMENT, BEFORE_SUSPENSION, IN_FORCE
 from verifier.kinds import LICENCE
 from verifier.merkle import leaf_hash
 from verifier.note import parse_note
@@ -36,7 +38,16 @@ from verifier.qr import Presented, parse_payload
 from verifier.statement import Statement, check_statement
 from verifier.states import STATES, VALID
 from verifier.trust import Trust
-from verifier.verdict import Check, Colour, Outcome, Record, Shown, Subject, Verdict
+from verifier.verdict import (
+    Check,
+    Colour,
+    Outcome,
+    Record,
+    Shown,
+    SigningKey,
+    Subject,
+    Verdict,
+)
 from verifier.words import (
     CHECKS,
     CITY,
@@ -57,6 +68,10 @@ CLOCK_SKEW: Final = 300
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _PASSED: Final = {number: Check(number, Outcome.PASSED, "passed") for number in CHECKS}
 _NOT_REACHED: Final = {n: Check(n, Outcome.UNCHECKED, "not-reached") for n in CHECKS}
+_BY_RULE: Final = {
+    rule: Check(SCOPE, Outcome.PASSED, rule)
+    for rule in (IN_FORCE, BEFORE_COMPROMISE, BEFORE_RETIREMENT, BEFORE_SUSPENSION)
+}
 _NEVER: Final = 1 << 63
 _BEIJING: Final = 8 * 3600
 """Days of validity are counted in China Standard Time, which has no daylight saving."""
@@ -96,6 +111,7 @@ class _Judgement:
         self.code = "valid"
         self.subject: Subject | None = None
         self.record: Record | None = None
+        self.key: SigningKey | None = None
         self.state: int | None = None
         self.as_of: int | None = None
         self.until = _NEVER
@@ -111,7 +127,8 @@ class _Judgement:
         self._validity(statement)
         if absent:
             raise self._fail(LEDGER, "not-in-ledger")
-        self._ledger(statement, key, presented.proof or proof)
+        index = self._ledger(statement, presented.proof or proof)
+        self._standing(statement, key, index)
         self._status(statement)
         if not presented.disclosures:
             self._amber("no-disclosure")
@@ -126,6 +143,7 @@ class _Judgement:
             self.state,
             self.as_of,
             self.now,
+            self.key,
         )
 
     def _pass(self, number: int, detail: str = "") -> None:
@@ -164,6 +182,7 @@ class _Judgement:
         except Refused as error:
             raise self._fail(KEY, error.code, error.detail) from error
         self._pass(KEY, detail=statement.kid.hex())
+        self.key = self._shown_key(key)
         try:
             check_statement(statement, key.public)
         except Refused as error:
@@ -177,6 +196,27 @@ class _Judgement:
         except Refused as error:
             raise self._fail(SCOPE, error.code, error.detail) from error
         self._pass(SCOPE)
+
+    def _shown_key(self, key: EnrolledKey, rule: str | None = None) -> SigningKey:
+        certificate, ca = key.certificate, None
+        if certificate is not None:
+            anchor = self.trust.authorities.anchors.get(certificate.anchor)
+            ca = None if anchor is None else (anchor.zh, anchor.en)
+        return SigningKey(key.kid, key.suite.name, rule, certificate, ca)
+
+    def _standing(self, statement: Statement, key: EnrolledKey, index: int | None) -> None:
+        """What the life of the key says; the place in the ledger is known by now, if ever."""
+        try:
+            before = index is None and key.compromise is not None and self._signed_before(key)
+            rule = check_standing(key, statement.issued_at, index=index, signed_before=before)
+        except Refused as error:
+            raise self._fail(SCOPE, error.code, error.detail) from error
+        self.key = self._shown_key(key, rule)
+        self.checks[SCOPE] = _BY_RULE[rule]
+
+    def _signed_before(self, key: EnrolledKey) -> bool:
+        listed = self.trust.signed_lists.get(key.kid)
+        return listed is not None and self.record is not None and listed.holds(self.record.leaf)
 
     def _content(self, presented: Presented) -> None:
         statement = presented.statement
@@ -196,6 +236,7 @@ class _Judgement:
         names = self.trust.types.get(code)
         labels = {} if names is None else names.fields
         department = self.trust.authorities.departments[statement.issuer]
+        name = department.name_at(statement.issued_at)
         values = _values(disclosures)
         fields = [
             Shown(name, zh, en, values[name]) for name, (zh, en) in labels.items() if name in values
@@ -208,14 +249,24 @@ class _Judgement:
             code if names is None else names.zh,
             code if names is None else names.en,
             statement.issuer,
-            department.zh,
-            department.en,
+            *name,
             statement.issued_at,
             _iso(content.valid_from),
             _iso(content.valid_until),
             fields,
             len(content.digests) - len(disclosures),
+            self._issuer_now(department, name),
         )
+
+    def _issuer_now(self, department: Department, name: tuple[str, str]) -> tuple[str, str] | None:
+        if department.ended is None and not department.former:
+            return None
+        authorities = self.trust.authorities
+        acting = authorities.departments[
+            authorities.register.issuer(authorities.acting(department.slug))
+        ]
+        now = (acting.zh, acting.en)
+        return None if now == name else now
 
     def _validity(self, statement: Statement) -> None:
         if statement.issued_at > self.now + CLOCK_SKEW:
@@ -233,17 +284,16 @@ class _Judgement:
         else:
             self._pass(VALIDITY)
 
-    def _ledger(self, statement: Statement, key: EnrolledKey, proof: TlogProof | None) -> None:
+    def _ledger(self, statement: Statement, proof: TlogProof | None) -> int | None:
+        """The entry's place in the ledger, if it is proven."""
         if proof is None:
             self._skip(LEDGER, "no-proof")
             self._skip(WITNESSES, "no-proof")
-            return
+            return None
         try:
             checkpoint = check_proof(proof, statement.raw, self.trust.log_key, None)
         except (Refused, KeysError) as error:
             raise self._fail(LEDGER, error.code, error.detail) from error
-        if proof.index < key.index:
-            raise self._fail(LEDGER, "key-out-of-date", f"{proof.index} < {key.index}")
         self._pass(LEDGER, detail=f"{proof.index} / {checkpoint.size}")
         witnesses: tuple[str, ...] = ()
         if self.trust.policy is None or not self.trust.policy.witnesses:
@@ -257,6 +307,7 @@ class _Judgement:
             self._pass(WITNESSES, detail=", ".join(witnesses))
         leaf = leaf_hash(statement.raw)
         self.record = Record(leaf, proof.index, checkpoint.size, witnesses)
+        return proof.index
 
     def _status(self, statement: Statement) -> None:
         content = statement.content

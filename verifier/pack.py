@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keys.errors import KeysError
 from keys.signer import Signer
 from verifier.authorities import Authorities
 from verifier.checkpoint import open_checkpoint
@@ -91,12 +90,9 @@ def open_pack(data: bytes, *, log_key: str | None = None) -> Trust:
     sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
     content = _parse(cbor_decode(sign1.payload, max_bytes=MAX_PACK))
     authorities = _authorities(content, log_key)
-    operator = authorities.operator
-    if operator is None or operator.kid != sign1.kid:
-        raise Refused("pack-wrong-signer")
     try:
-        sign1.check_signature(operator.public)
-    except KeysError as error:
+        authorities.signer_of(sign1, authorities.register.operator_issuer(), content.made_at)
+    except Refused as error:
         raise Refused("pack-wrong-signer", error.code) from error
     policy: Policy | None = parse_policy(content.policy) if content.policy else None
     return Trust(
@@ -140,16 +136,13 @@ def _authorities(content: PackContent, log_key: str | None) -> Authorities:
 def _statuses(tokens: Iterable[bytes], authorities: Authorities) -> Iterable[StatusToken]:
     for raw in tokens:
         token = parse_status_token(raw)
-        key = authorities.keys.get(token.sign1.kid)
-        if key is None or key.issuer != token.issuer:
-            raise Refused("status-wrong-signer", token.issuer)
-        ended = key.valid_until is not None and token.issued_at > key.valid_until
-        if ended or token.issued_at < key.valid_from:
-            raise Refused("status-wrong-signer", "the key was not in force")
+        acting = authorities.acting(token.issuer.rpartition("/")[2])
         try:
-            token.sign1.check_signature(key.public)
-        except KeysError as error:
-            raise Refused("status-wrong-signer", token.issuer) from error
+            authorities.signer_of(
+                token.sign1, authorities.register.issuer(acting), token.issued_at
+            )
+        except Refused as error:
+            raise Refused("status-wrong-signer", f"{token.issuer}: {error.code}") from error
         yield token
 
 

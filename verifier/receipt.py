@@ -13,7 +13,6 @@ it can show later, to whom it must, which question was answered.
 from dataclasses import dataclass
 from typing import Final
 
-from keys.errors import KeysError
 from keys.signer import Signer
 from verifier.codec import cbor_decode, cbor_encode
 from verifier.cose import EXP, IAT, ISS, SUB, Sign1, parse_sign1, sign_sign1
@@ -68,12 +67,11 @@ def open_receipt(data: bytes, trust: Trust, now: int) -> Receipt:
     """
     sign1 = parse_sign1(data, typ=TYP, max_bytes=_MAX_RECEIPT)
     receipt, issuer = _parse(sign1)
-    operator = trust.authorities.operator
-    if operator is None or sign1.kid != operator.kid or issuer != operator.issuer:
+    if issuer != trust.authorities.register.operator_issuer():
         raise Refused("receipt-wrong-signer")
     try:
-        sign1.check_signature(operator.public)
-    except KeysError as error:
+        trust.authorities.signer_of(sign1, issuer, receipt.issued_at)
+    except Refused as error:
         raise Refused("receipt-wrong-signer", error.code) from error
     if now > receipt.expires_at:
         raise Refused("receipt-expired")

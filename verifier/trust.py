@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from verifier.authorities import Authorities
 from verifier.note import VerifierKey
 from verifier.policy import Policy
+from verifier.signedlist import SignedList
 from verifier.status import StatusBook, StatusSource
 
 
@@ -25,7 +26,8 @@ class Trust:
 
     `use_until` is the end of the time for which this view may give a green answer;
     `max_status_age` the age in seconds past which a signed status is stale. `checkpoint` is the
-    log's signed note that the enrolments were proven under, if there is one.
+    log's signed note that the enrolments were proven under, if there is one. `signed_lists` say,
+    by key id, what each compromised key had signed before.
     """
 
     authorities: Authorities
@@ -36,6 +38,7 @@ class Trust:
     use_until: int = 0
     max_status_age: int = 72 * 3600
     checkpoint: bytes = b""
+    signed_lists: Mapping[bytes, SignedList] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from verifier.chain import Certificate
 from verifier.words import CHECKS, OUTCOMES, SENTENCES
 
 
@@ -58,7 +59,11 @@ class Shown(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What the code is about, as far as it could be read: names, dates (ISO) and fields."""
+    """What the code is about, as far as it could be read: names, dates (ISO) and fields.
+
+    The issuer's names are those at the time of issue; `successor`, if any, is the (Chinese,
+    English) name of the department that acts for it today, be it renamed or merged.
+    """
 
     type_code: str
     type_zh: str
@@ -71,6 +76,18 @@ class Subject(NamedTuple):
     valid_until: str | None
     fields: Sequence[Shown]
     undisclosed: int
+    successor: tuple[str, str] | None = None
+
+
+class SigningKey(NamedTuple):
+    """The key that signed: its id, its suite, the rule about its life that spoke, None if none
+    could, and its certificate where it carries one of a recognised CA."""
+
+    kid: bytes
+    suite: str
+    rule: str | None
+    certificate: Certificate | None
+    ca: tuple[str, str] | None
 
 
 class Record(NamedTuple):
@@ -93,6 +110,7 @@ class Verdict(NamedTuple):
     status: int | None
     status_as_of: int | None
     judged_at: int
+    key: SigningKey | None = None
 
     @property
     def zh(self) -> str:
@@ -114,6 +132,7 @@ class Verdict(NamedTuple):
             "judged_at": self.judged_at,
             "checks": [check.to_json() for check in self.checks],
             "licence": None if subject is None else _subject_json(subject),
+            "key": None if self.key is None else _key_json(self.key),
             "record": None
             if record is None
             else {
@@ -134,6 +153,9 @@ def _subject_json(subject: Subject) -> dict[str, Any]:
         "issuer": subject.issuer,
         "issuer_zh": subject.issuer_zh,
         "issuer_en": subject.issuer_en,
+        "issuer_now": None
+        if subject.successor is None
+        else {"zh": subject.successor[0], "en": subject.successor[1]},
         "issued_at": subject.issued_at,
         "valid_from": subject.valid_from,
         "valid_until": subject.valid_until,
@@ -142,4 +164,24 @@ def _subject_json(subject: Subject) -> dict[str, Any]:
             for shown in subject.fields
         ],
         "undisclosed": subject.undisclosed,
+    }
+
+
+def _key_json(key: SigningKey) -> dict[str, Any]:
+    certificate, ca = key.certificate, key.ca
+    return {
+        "kid": key.kid.hex(),
+        "suite": key.suite,
+        "rule": key.rule,
+        "certificate": None
+        if certificate is None
+        else {
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "serial": certificate.serial,
+            "not_before": certificate.not_before,
+            "not_after": certificate.not_after,
+            "ca_zh": None if ca is None else ca[0],
+            "ca_en": None if ca is None else ca[1],
+        },
     }

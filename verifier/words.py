@@ -32,6 +32,22 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
 _VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
     "valid": ("有效：证照真实且当前有效", "Valid: genuine and in force"),
     "passed": ("核验通过", "checked and found good"),
+    "key-in-force": (
+        "签发时密钥在用且有权签发",
+        "the key was in force and entitled when this was signed",
+    ),
+    "key-before-compromise": (
+        "密钥后来泄露，本文书在泄露之前已签发并入账，仍然有效",
+        "the key was compromised later; this was signed and logged before, and counts",
+    ),
+    "key-before-suspension": (
+        "密钥现已暂停使用，本文书在暂停之前签发，仍然有效",
+        "the key is suspended now; this was signed before, and counts",
+    ),
+    "key-before-retirement": (
+        "密钥现已退役，本文书在退役之前签发，仍然有效",
+        "the key has been retired since; this was signed before, and counts",
+    ),
     "issued-in-future": ("签发时间晚于当前时间，不予采信", "Issued in the future: not accepted"),
     "not-yet-valid": ("尚未生效", "Not yet in force"),
     "expired": ("已过有效期", "Expired"),

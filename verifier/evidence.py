@@ -1,0 +1,73 @@
+"""Signatures under the statements of authority: checked at once, or when first relied on.
+
+A counter loads its pack at every start and then judges by a few of its keys. So it may put off
+checking the signatures of a statement until a key rests on it; whoever synchronises a pack, the
+server and the audit check each as it comes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from keys.errors import KeysError
+from keys.suites.base import Suite
+from verifier.errors import Refused
+
+
+class SignatureCheck(NamedTuple):
+    """One signature to check; `code` is the refusal if it does not hold."""
+
+    suite: Suite
+    public: bytes
+    message: bytes
+    signature: bytes
+    code: str
+    detail: str = ""
+
+    def run(self) -> None:
+        try:
+            self.suite.verify(self.public, self.message, self.signature)
+        except KeysError as error:
+            raise Refused(self.code, self.detail or error.code) from error
+
+
+class Evidence:
+    """What each statement of authority rests on, by ledger index."""
+
+    def __init__(self, *, deferred: bool = False) -> None:
+        self._deferred = deferred
+        self._open: dict[int, tuple[Sequence[SignatureCheck], Sequence[int]]] = {}
+
+    def add(self, index: int, checks: Sequence[SignatureCheck], rests_on: Sequence[int]) -> None:
+        """The checks of a statement, and the statements that its own signers rest on.
+
+        Raises the `Refused` of a check that fails now; one put off is raised by `settle`.
+        """
+        if self._deferred:
+            self._open[index] = (checks, rests_on)
+        else:
+            for check in checks:
+                check.run()
+
+    def settle(self, indices: Iterable[int]) -> None:
+        """Makes the checks put off for these statements and for all that they rest on."""
+        if not self._open:
+            return
+        waiting, seen = list(indices), set[int]()
+        while waiting:
+            index = waiting.pop()
+            if index in seen or (found := self._open.get(index)) is None:
+                continue
+            seen.add(index)
+            for check in found[0]:
+                check.run()
+            waiting += found[1]
+        for index in seen:  # only now: a statement stands when all that it rests on does
+            self._open.pop(index, None)
+
+    def settle_all(self) -> None:
+        self.settle(list(self._open))
+
+    def copy(self) -> "Evidence":
+        twin = Evidence(deferred=self._deferred)
+        twin._open = dict(self._open)
+        return twin
