@@ -55,4 +55,13 @@ class KeysError(ZhenglianError):
             "密钥文件可被他人读取，请改为仅本人可读 (chmod 600)",
             "other users may read the key file; make it private (chmod 600)",
         ),
+        "key-passphrase-changing": (
+            "口令错误；且有一次更换口令尚未完成，请再次更换",
+            "wrong passphrase, and a change of passphrase is unfinished; do it again",
+        ),
+        "key-backup-damaged": ("备份文件残缺或被改动", "the backup is truncated or was altered"),
+        "key-backup-wrong-passphrase": (
+            "备份口令错误",
+            "wrong passphrase for the backup",
+        ),
     }

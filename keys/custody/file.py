@@ -3,7 +3,7 @@
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from keys.signer import SoftwareSigner
 from keys.suites import BY_NAME, suite_named
 
 SUFFIX = ".zlkey"
+STAGE = ".next"  # holds the staged files of a change of passphrase, while it goes on
 
 
 class FileCustody:
@@ -64,7 +65,7 @@ class FileCustody:
 
     def open(self, name: str) -> SoftwareSigner:
         """The signer of a key, or the `KeysError` that says why not."""
-        entry, private = self._unlock(name)
+        entry, private = self.reveal(name)
         if entry.suite not in BY_NAME:
             raise KeysError("key-unknown-suite", entry.suite)
         signer = SoftwareSigner(BY_NAME[entry.suite], private)
@@ -74,21 +75,60 @@ class FileCustody:
 
     def open_secret(self, name: str) -> bytes:
         """The 32 bytes of a `secret`."""
-        entry, private = self._unlock(name)
+        entry, private = self.reveal(name)
         if entry.suite != SECRET or len(private) != SECRET_SIZE:
             raise KeysError("key-file-damaged", "not a secret")
         return private
 
-    def _path(self, name: str) -> Path:
-        return self._folder / (checked_name(name) + SUFFIX)
-
-    def _unlock(self, name: str) -> tuple[KeyEntry, bytes]:
+    def reveal(self, name: str) -> tuple[KeyEntry, bytes]:
+        """A key or secret with its private bytes in the clear: for backups."""
         file = read_key_file(self._path(name))
         if file.entry.name != name:
             raise KeysError("key-file-damaged", "the file carries another key's name")
-        private = file.unseal(self._passphrase())
+        return file.entry, self._unseal(file)
+
+    def adopt(self, keys: Iterable[tuple[KeyEntry, bytes]]) -> Sequence[KeyEntry]:
+        """Writes the keys and secrets that are not here yet; returns those.
+
+        `key-exists` where a name is another key's, before anything is written. Cut short, it has
+        written some whole files; the same call again writes the rest.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(self._folder):
+            self._check_passphrase()
+            missing = [(entry, private) for entry, private in keys if self._misses(entry, private)]
+            sealed = [
+                (self._path(entry.name), seal(entry, private, self._passphrase(), self._effort))
+                for entry, private in missing
+            ]
+            for path, data in sealed:
+                write_new(path, data)
+        return [entry for entry, _ in missing]
+
+    def _misses(self, entry: KeyEntry, private: bytes) -> bool:
+        try:
+            file = read_key_file(self._path(entry.name))
+        except KeysError as error:
+            if error.code == "key-not-found":
+                return True
+            raise
+        # A secret shows nothing to compare but itself.
+        if file.entry != entry or (entry.suite == SECRET and self._unseal(file) != private):
+            raise KeysError("key-exists", entry.name)
+        return False
+
+    def _path(self, name: str) -> Path:
+        return self._folder / (checked_name(name) + SUFFIX)
+
+    def _unseal(self, file: KeyFile) -> bytes:
+        try:
+            private = file.unseal(self._passphrase())
+        except KeysError as error:
+            if error.code == "key-wrong-passphrase" and (self._folder / STAGE).exists():
+                raise KeysError("key-passphrase-changing", file.entry.name) from error
+            raise
         self._opened.add(file.lock.salt)
-        return file.entry, private
+        return private
 
     def _add(self, entry: KeyEntry, private: bytes) -> None:
         data = seal(entry, private, self._passphrase(), self._effort)
@@ -103,8 +143,7 @@ class FileCustody:
         for path in sorted(self._folder.glob("*" + SUFFIX))[:1]:
             file = read_key_file(path)
             if file.lock.salt not in self._opened:
-                file.unseal(self._passphrase())
-                self._opened.add(file.lock.salt)
+                self._unseal(file)
 
 
 def read_key_file(path: Path) -> KeyFile:

@@ -8,6 +8,7 @@ the header can be altered, not even the name, without the passphrase failing.
 import base64
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import nacl.bindings as sodium
 import nacl.pwhash.argon2id as argon2id
@@ -57,11 +58,11 @@ class Lock:
         }
 
     @classmethod
-    def from_fields(cls, fields: dict[str, object]) -> "Lock":
+    def from_fields(cls, fields: dict[str, Any]) -> "Lock":
         """Raises `ValueError` and its kin; refuses a cost that would exhaust the machine."""
-        passes, memory = fields["argon2id"]  # type: ignore[misc]
+        passes, memory = fields["argon2id"]
         lock = cls(
-            Effort(int(passes), int(memory)),  # type: ignore[has-type]
+            Effort(int(passes), int(memory)),
             bytes.fromhex(str(fields["salt"])),
             bytes.fromhex(str(fields["nonce"])),
         )
