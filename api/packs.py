@@ -28,11 +28,7 @@ def make_pack(city: City) -> bytes:
     note = city.ledger.checkpoint()
     size = open_checkpoint(note, city.trust().log_key).size
     tree = TileTree(size, city.ledger.tile)
-    enrolments = [
-        Enrolment(index, statement, tree.inclusion_proof(index))
-        for index, statement in sorted(city.enrolled.items())
-        if index < size
-    ]
+    enrolled = sorted(item for item in city.enrolled.items() if item[0] < size)
     # A list whose key was enrolled a moment ago, beyond this checkpoint, comes with the next pack.
     statuses = [token for each, token in tokens if each.key.index < size]
     content = PackContent(
@@ -41,7 +37,8 @@ def make_pack(city: City) -> bytes:
         max_status_age=city.settings.status_age_hours * 3600,
         policy="",
         checkpoint=note,
-        enrolments=enrolments,
+        enrolments=[Enrolment(index, statement) for index, statement in enrolled],
+        hashes=tree.multiproof([index for index, _ in enrolled]),
         statuses=statuses,
         types=city.type_names.values(),
     )

@@ -25,6 +25,7 @@ from verifier.authorities import Authorities
 from verifier.checkpoint import Checkpoint, add_cosignatures, cosign, sign_checkpoint
 from verifier.disclosure import disclosure_digest, make_disclosure
 from verifier.merkle import Frontier, leaf_hash, node_hash
+from verifier.multiproof import multiproof_ranges
 from verifier.note import NoteSigner
 from verifier.pack import Enrolment, PackContent, open_pack, sign_pack
 from verifier.policy import Policy, parse_policy
@@ -206,6 +207,13 @@ class City:
         self.enrol(content, issued_at=issued_at)
         return self.enrolments[-1]
 
+    def renew_key(self, slug: str, name: str, scope: Sequence[str], *, at: int) -> Signer:
+        """A further key for a department, which signs from now on; the one before stays."""
+        key = signer(f"{name} of {self.origin}")
+        self.enrol(self.key_content(slug, key, scope), issued_at=at)
+        self.departments[slug] = key
+        return key
+
     def compromise(self, key: Signer, *, since: int, told: int) -> SignedList:
         """Reports that others have a key; the list of what it signed before `since`."""
         before = next(
@@ -274,6 +282,17 @@ class City:
             return node_hash(left, right), above
 
         return walk(0, len(self.entries))[1]
+
+    def multiproof(self, indices: Sequence[int]) -> bytes:
+        """The hashes that prove these entries."""
+        ranges = multiproof_ranges(indices, len(self.entries))
+        return b"".join(self.root(low, high) for low, high in ranges)
+
+    def root(self, low: int, high: int) -> bytes:
+        """The root over a range of the entries."""
+        frontier = Frontier()
+        frontier.extend(map(leaf_hash, self.entries[low:high]))
+        return frontier.root()
 
     # --- licences ------------------------------------------------------------------------------
 
@@ -355,9 +374,11 @@ class City:
             max_status_age=MAX_STATUS_AGE,
             policy=self.policy_text(),
             checkpoint=self.checkpoint(),
-            enrolments=[Enrolment(i, self.entries[i], self.path(i)) for i in self.enrolments],
+            enrolments=[Enrolment(i, self.entries[i]) for i in self.enrolments],
+            hashes=self.multiproof(self.enrolments),
             statuses=[self.status_token(slug) for slug in self.departments],
             types=TYPES.values(),
+            signed_lists={kid: listed.data for kid, listed in self.signed_lists.items()},
         )
         return replace(content, **changes)
 
@@ -366,4 +387,4 @@ class City:
 
     def trust(self, **changes: Any) -> Trust:
         """What a counter trusts after opening the pack; `changes` replace members."""
-        return replace(open_pack(self.pack()), **changes)
+        return replace(open_pack(self.pack()), **{"signed_lists": self.signed_lists, **changes})

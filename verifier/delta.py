@@ -18,8 +18,8 @@ _MOST_BLOCKS: Final = 1 << 18
 def make_delta(old: bytes, new: bytes) -> list[Part]:
     """Finds every run of `new` that holds a whole block of `old`, at any offset.
 
-    Blocks have 32 bytes, in an old file of more than 8 MiB more. It costs about 0.2 µs for each
-    byte that is new; what was copied costs next to nothing.
+    Blocks have 32 bytes, in an old file of more than 8 MiB more. It costs about half a µs for
+    each byte that is new; what was copied costs next to nothing.
     """
     block = max(_LEAST_BLOCK, -(-len(old) // _MOST_BLOCKS))
     where: dict[bytes, int] = {}

@@ -11,7 +11,7 @@ numbers are `verifier.states`.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
@@ -29,6 +29,7 @@ MAX_ENTRIES: Final = 1 << 20
 """Entries of one list; a department with more licences opens the next list."""
 _MAX_RAW: Final = MAX_ENTRIES // 2
 _MAX_TOKEN: Final = _MAX_RAW + 65_536
+_SEGMENT: Final = 16_384
 
 
 class StatusAnswer(NamedTuple):
@@ -62,7 +63,11 @@ class StatusToken:
 
     @cached_property
     def entries(self) -> bytes:
-        """Two states a byte. Bounded before inflating; raises `status-malformed`."""
+        """Two states a byte; kept, once asked for. Raises `status-malformed`."""
+        return self.inflate()
+
+    def inflate(self) -> bytes:
+        """The entries, not kept. Bounded before inflating; raises `status-malformed`."""
         inflater = zlib.decompressobj()
         try:
             data = inflater.decompress(self.compressed, _MAX_RAW)
@@ -81,19 +86,46 @@ class StatusToken:
 
 
 class StatusBook:
-    """The signed status lists of a trust pack, already verified, by issuer and number."""
+    """The status lists of a trust pack by issuer and number. They stay compressed until asked.
 
-    def __init__(self, tokens: Iterable[StatusToken] = ()) -> None:
+    `check` raises `Refused` for a token whose signature is not what it should be; it is called
+    once for each, before its first state is told. None: the tokens were checked before.
+    """
+
+    def __init__(
+        self,
+        tokens: Iterable[StatusToken] = (),
+        check: Callable[[StatusToken], None] | None = None,
+    ) -> None:
         self._tokens: Mapping[tuple[str, int], StatusToken] = {
             (token.issuer, token.list_number): token for token in tokens
         }
+        self._check = check
+        self._unchecked = set() if check is None else set(self._tokens)
 
     def lookup(self, issuer: str, list_number: int, index: int) -> StatusAnswer | None:
         token = self._tokens.get((issuer, list_number))
-        state = None if token is None else token.state(index)
-        if token is None or state is None:
+        if token is None:
             return None
-        return StatusAnswer(state, token.issued_at, token.expires_at)
+        self._settle(token)
+        state = token.state(index)
+        return None if state is None else StatusAnswer(state, token.issued_at, token.expires_at)
+
+    def tokens(self) -> Iterable[StatusToken]:
+        """Every list, as it is carried."""
+        return self._tokens.values()
+
+    def check_all(self) -> None:
+        """Checks every signature, and that every list can be read; raises the first `Refused`."""
+        for token in self._tokens.values():
+            self._settle(token)
+            token.inflate()
+
+    def _settle(self, token: StatusToken) -> None:
+        name = (token.issuer, token.list_number)
+        if self._check is not None and name in self._unchecked:
+            self._check(token)
+            self._unchecked.discard(name)
 
 
 def pack_states(states: Sequence[int]) -> bytes:
@@ -123,10 +155,23 @@ def sign_status_token(
         SUB: status_uri(issuer, list_number),
         EXP: expires_at,
         IAT: issued_at,
-        STATUS_LIST: {"bits": BITS, "lst": zlib.compress(packed, 9)},
+        STATUS_LIST: {"bits": BITS, "lst": _compress(packed)},
         TTL: ttl,
     }
     return sign_sign1(None, cbor_encode(claims), typ=TYP, signer=signer)
+
+
+def _compress(packed: bytes) -> bytes:
+    """zlib (RFC 1950), in segments that do not lean on each other and begin at a byte.
+
+    So a state that changes alters one segment, and an update of a pack copies the others.
+    """
+    deflater = zlib.compressobj(9)
+    segments = []
+    for at in range(0, len(packed), _SEGMENT):
+        segments.append(deflater.compress(packed[at : at + _SEGMENT]))
+        segments.append(deflater.flush(zlib.Z_FULL_FLUSH))
+    return b"".join([*segments, deflater.flush()])
 
 
 def parse_status_token(data: bytes) -> StatusToken:

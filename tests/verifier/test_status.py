@@ -5,6 +5,7 @@ import zlib
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import cbor2
@@ -16,11 +17,13 @@ from tests.city import NOW, ORIGIN, City, signer
 from tests.verifier.helpers import refused
 from verifier.codec import cbor_encode
 from verifier.cose import parse_sign1, sign_sign1
+from verifier.errors import Refused
 from verifier.status import (
     MAX_ENTRIES,
     TYP,
     StatusAnswer,
     StatusBook,
+    StatusToken,
     pack_states,
     parse_status_token,
     sign_status_token,
@@ -205,6 +208,42 @@ def test_a_book_answers_for_the_lists_it_has() -> None:
     assert book.lookup(ISSUER, 1, 0) is None
     assert book.lookup(f"{ORIGIN}/health", 0, 0) is None
     assert StatusBook().lookup(ISSUER, 0, 0) is None
+
+
+def test_a_book_checks_a_token_once_and_before_its_first_state() -> None:
+    asked: list[int] = []
+
+    def check(token: StatusToken) -> None:
+        asked.append(token.list_number)
+        if token.list_number == 1:
+            raise Refused("status-wrong-signer")
+
+    tokens = [parse_status_token(token(b"\x21", list_number=number)) for number in range(3)]
+    book = StatusBook(tokens, check)
+    assert asked == []
+    assert [book.lookup(ISSUER, 0, index) for index in range(3)] == [
+        StatusAnswer(1, NOW, NOW + 9), StatusAnswer(2, NOW, NOW + 9), None,
+    ]  # fmt: skip
+    for _ in range(2):
+        with refused("status-wrong-signer"):
+            book.lookup(ISSUER, 1, 0)
+    assert asked == [0, 1, 1]
+    assert "entries" not in vars(tokens[1])
+    with refused("status-wrong-signer"):
+        book.check_all()
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_384, 16_385, 3 * 16_384, MAX_ENTRIES // 2])
+def test_segments_begin_anew_and_every_inflater_reads_them(size: int) -> None:
+    """A change alters the segment it is in: what comes after is the same, byte for byte."""
+    packed = Random(size).randbytes(size)
+    whole = parse_status_token(token(packed)).compressed
+    assert zlib.decompress(whole) == packed
+    assert whole.count(b"\x00\x00\xff\xff") >= -(-size // 16_384)
+    if size > 2 * 16_384:
+        other = parse_status_token(token(bytes([packed[0] ^ 1]) + packed[1:])).compressed
+        second = whole.index(b"\x00\x00\xff\xff") + 4
+        assert other[:-4].endswith(whole[second:-4])  # the last four are a checksum of all
 
 
 def test_the_signature_is_the_departments() -> None:
