@@ -36,6 +36,7 @@ from verifier.trust import Trust
 from verifier.verdict import Colour, Outcome, Verdict
 from verifier.words import CHECKS, SENTENCES
 
+DAY = 86_400
 GREEN, AMBER, RED = Colour.GREEN, Colour.AMBER, Colour.RED
 FORM, CITY, KEY, SIGNATURE, SCOPE, CONTENT = 1, 2, 3, 4, 5, 6
 VALIDITY, LEDGER, WITNESSES, STATUS, FRESHNESS = 7, 8, 9, 10, 11
@@ -170,6 +171,64 @@ def entry_before_its_key(city: City) -> Asked:
     return Asked(city.transparent(shown), city.trust())
 
 
+def leak(when: str, *, transparent: bool = False, **trust: Any) -> Callable[[City], Asked]:
+    """A key leaks on the tenth day after `ISSUED_AT`, is reported on the twentieth and replaced.
+
+    A licence signed `before` the leak, `after` it, `forged` in the ledger after the report with a
+    date from before, or `unlogged`, the same in no ledger.
+    """
+
+    def ask(city: City) -> Asked:
+        leaked, told = ISSUED_AT + 10 * DAY, ISSUED_AT + 20 * DAY
+        stolen = city.departments["market"]
+        before, after = city.issue(), city.issue(issued_at=leaked)
+        city.compromise(stolen, since=leaked, told=told)
+        city.renew_key("market", "replacement", [BUSINESS, FOOD], at=told)
+        forged = city.issue(by=stolen)
+        shown = {"before": before, "after": after, "forged": forged, "unlogged": forged}[when]
+        if when == "unlogged":
+            city.entries.pop()
+        code = city.transparent(shown) if transparent else shown.qr()
+        return Asked(code, city.trust(**trust))
+
+    return ask
+
+
+def halted(act: str, when: str, *, transparent: bool = False) -> Callable[[City], Asked]:
+    """A key is suspended or retired on the tenth day; or resumed, on the twentieth."""
+
+    def ask(city: City) -> Asked:
+        old, tenth, twentieth = city.departments["market"], ISSUED_AT + 10 * DAY, NOW - 10 * DAY
+        before = city.issue()
+        city.change_key(old, "retire" if act == "retire" else "suspend", tenth)
+        during = city.issue(issued_at=tenth + 1)
+        if act == "resume":
+            city.change_key(old, "resume", twentieth)
+        after = city.issue(issued_at=twentieth + 1)
+        city.renew_key("market", "replacement", [BUSINESS, FOOD], at=twentieth)
+        shown = {"before": before, "during": during, "after": after}[when]
+        return Asked(city.transparent(shown) if transparent else shown.qr(), city.trust())
+
+    return ask
+
+
+def rotated(city: City) -> Asked:
+    """In the overlap, the old key's licence counts as the new one's does."""
+    old, key = city.departments["market"], signer("rotated")
+    content = city.key_content("market", key, [BUSINESS], replaces=old.kid, overlap=NOW)
+    city.enrol(content)
+    return Asked(city.issue().qr(), city.trust())
+
+
+def past_overlap(city: City) -> Asked:
+    old, key = city.departments["market"], signer("rotated")
+    facts = {"from": ISSUED_AT - 9, "replaces": old.kid, "overlap": ISSUED_AT - 1}
+    shown = city.issue()
+    city.enrol(city.key_content("market", key, [BUSINESS], **facts))
+    city.departments["market"] = key
+    return Asked(shown.qr(), city.trust())
+
+
 def revoked_and_expired(city: City) -> Asked:
     shown = city.issue(valid_until=TODAY - 1)
     city.set_state(shown, states.REVOKED)
@@ -246,6 +305,38 @@ CASES = [
     licence(GREEN, "valid", "a status of just the allowed age", now=SYNCED_AT + MAX_STATUS_AGE,
             trust={"use_until": SYNCED_AT + MAX_STATUS_AGE}),
     licence(GREEN, "valid", "a pack in its last second", now=USE_UNTIL),
+    *(
+        Case(f"leak: {when}{', with proof' * proven}", leak(when, transparent=proven), *verdict)
+        for proven in (False, True)
+        for when, verdict in {
+            "before": (GREEN, "valid"),
+            "after": (RED, "key-compromised", SCOPE),
+            "forged": (RED, "key-compromised", SCOPE),
+        }.items()
+    ),
+    Case("leak: in no ledger", leak("unlogged"), RED, "key-compromised", SCOPE),
+    Case("leak: nothing lists what came before", leak("before", signed_lists={}), RED,
+         "key-compromised", SCOPE),
+    Case("leak: a proof needs no list", leak("before", transparent=True, signed_lists={}), GREEN,
+         "valid"),
+    *(
+        Case(f"{act}: {when}{', with proof' * proven}", halted(act, when, transparent=proven),
+             *verdict)
+        for proven in (False, True)
+        for act, when, verdict in [
+            ("suspend", "before", (GREEN, "valid")),
+            ("suspend", "during", (RED, "key-suspended", SCOPE)),
+            ("suspend", "after", (RED, "key-suspended", SCOPE)),
+            ("resume", "before", (GREEN, "valid")),
+            ("resume", "during", (RED, "key-suspended", SCOPE)),
+            ("resume", "after", (GREEN, "valid")),
+            ("retire", "before", (GREEN, "valid")),
+            ("retire", "during", (RED, "key-retired", SCOPE)),
+            ("retire", "after", (RED, "key-retired", SCOPE)),
+        ]
+    ),
+    Case("the old key in the overlap", rotated, GREEN, "valid"),
+    Case("the old key past the overlap", past_overlap, RED, "key-out-of-date", SCOPE),
     Case("with its proof", with_proof(), GREEN, "valid"),
     Case("with just enough witnesses", with_proof(witnesses=2), GREEN, "valid"),
     Case("with a proof beside it", proof_beside, GREEN, "valid"),
@@ -310,7 +401,7 @@ CASES = [
     Case("the proof of another entry", with_proof(other=other_entry), RED, "merkle-root-mismatch",
          LEDGER),
     Case("a checkpoint of another log", with_proof(other=other_log), RED, "note-unsigned", LEDGER),
-    Case("in the ledger before its key", entry_before_its_key, RED, "key-out-of-date", LEDGER),
+    Case("in the ledger before its key", entry_before_its_key, RED, "key-not-yet-enrolled", SCOPE),
     Case("too few witnesses", with_proof(witnesses=1), RED, "policy-quorum-not-met", WITNESSES),
     Case("no witnesses", with_proof(witnesses=0), RED, "policy-quorum-not-met", WITNESSES),
     # --- red: status

@@ -1,0 +1,377 @@
+"""Two officers decide: every way in which a proposal and its approval do not make a change."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from keys.signer import Signer
+from tests.city import BUSINESS, ISSUED_AT, ORIGIN, City, seeded, signer
+from tests.decided import DAY, decided, officer_facts, possession
+from tests.verifier.helpers import refused
+from verifier import kinds
+from verifier.change import (
+    MAX_DAYS_OPEN,
+    change_content,
+    parse_approval,
+    parse_proposal,
+    sign_approval,
+    sign_proposal,
+)
+from verifier.codec import cbor_encode
+from verifier.cose import sign_sign1
+from verifier.statement import Content, parse_statement
+
+AT = ISSUED_AT + DAY
+FIRST, SECOND, KEEPER = (
+    signer(f"officer {n} of {ORIGIN}") for n in ("first", "second", "market-keeper")
+)
+HEALTH_KEEPER = signer(f"officer health-keeper of {ORIGIN}")
+CLOSE = {"id": "health", "act": "close"}
+
+
+@pytest.fixture
+def city() -> City:
+    return City()
+
+
+def proposal_of(
+    facts: dict[str, Any] | None = None,
+    kind: int = kinds.DEPARTMENT_CHANGED,
+    *,
+    by: Signer = FIRST,
+    origin: str = ORIGIN,
+    at: int = AT - 100,
+    before: int = AT + DAY,
+) -> bytes:
+    return sign_proposal(
+        kind,
+        CLOSE if facts is None else facts,
+        origin=origin,
+        at=at,
+        before=before,
+        nonce=seeded("nonce", 16),
+        signer=by,
+    )
+
+
+def approval_of(proposal: bytes, *, by: Signer = SECOND, at: int = AT - 50) -> bytes:
+    return sign_approval(parse_proposal(proposal), at=at, signer=by)
+
+
+def log(city: City, content: Content, *, at: int = AT) -> None:
+    """As the operator would, without asking whether it may."""
+    entry = city.sign(content, "operator", issued_at=at)
+    city.authorities.enrol(parse_statement(entry), len(city.entries))
+    city.append(entry)
+
+
+def decide(
+    city: City, facts: dict[str, Any], kind: int, proposer: Signer, approver: Signer, at: int = AT
+) -> None:
+    log(
+        city,
+        decided(kind, facts, origin=ORIGIN, at=at, proposer=proposer, approver=approver),
+        at=at,
+    )
+
+
+def new_key(slug: str = "market", name: str = "new") -> dict[str, Any]:
+    key, proof = possession(ORIGIN, slug, signer(name))
+    return {"dept": slug, "key": key, "scope": [BUSINESS], "from": ISSUED_AT, "pop": proof}
+
+
+def test_a_change_takes_effect(city: City) -> None:
+    proposal = proposal_of()
+    log(city, change_content(proposal, approval_of(proposal)))
+    assert city.authorities.departments[f"{ORIGIN}/health"].ended is not None
+    assert city.authorities.last.at == AT
+
+
+def test_nobody_approves_their_own_proposal(city: City) -> None:
+    proposal = proposal_of()
+    with refused("change-own-approval"):
+        log(city, change_content(proposal, approval_of(proposal, by=FIRST)))
+
+
+def test_a_change_takes_effect_once(city: City) -> None:
+    facts = {"id": "market", "act": "rename", "zh": "新名", "en": "New"}
+    proposal = proposal_of(facts)
+    content = change_content(proposal, approval_of(proposal))
+    log(city, content)
+    with refused("change-replayed"):
+        log(city, content)
+    with refused("change-replayed"):  # nor with a fresh approval
+        log(city, change_content(proposal, approval_of(proposal, at=AT - 1)))
+
+
+def test_an_approval_is_of_one_proposal(city: City) -> None:
+    approved = proposal_of()
+    changed = proposal_of({"id": "market", "act": "close"})
+    with refused("change-altered"):
+        log(city, change_content(changed, approval_of(approved)))
+
+
+def test_officers_sign_what_is_logged(city: City) -> None:
+    """One byte of either, one forged under an officer's key id: nothing of it counts."""
+
+    class Pretender:
+        def __init__(self, kid: bytes) -> None:
+            own = signer("pretender")
+            self.kid, self.suite, self.public, self.sign = kid, own.suite, own.public, own.sign
+
+    proposal = proposal_of()
+    forged = proposal_of(by=Pretender(FIRST.kid))
+    for content in (
+        change_content(forged, approval_of(forged)),
+        change_content(proposal, approval_of(proposal, by=Pretender(SECOND.kid))),
+    ):
+        with refused("change-bad-signature"):
+            log(city, content)
+    altered = proposal[:-1] + bytes([proposal[-1] ^ 1])
+    with refused("change-altered"):
+        log(city, change_content(altered, approval_of(proposal)))
+    with refused("change-bad-signature"):
+        log(city, change_content(altered, approval_of(altered)))
+
+
+def test_the_operators_signature_counts_too(city: City) -> None:
+    proposal = proposal_of()
+    content = change_content(proposal, approval_of(proposal))
+    entry = city.sign(content, "operator", issued_at=AT)
+    with refused("statement-bad-signature"):
+        statement = parse_statement(entry[:-1] + bytes([entry[-1] ^ 1]))
+        city.authorities.enrol(statement, len(city.entries))
+    for by, slug in [(city.departments["market"], "market"), (signer("x"), "operator")]:
+        with refused("enrolment-not-by-operator"):
+            entry = city.sign(content, slug, issued_at=AT, by=by)
+            city.authorities.enrol(parse_statement(entry), len(city.entries))
+
+
+def test_officers_are_in_the_ledger_and_in_office(city: City) -> None:
+    for proposer, approver in [(signer("nobody"), SECOND), (FIRST, signer("nobody"))]:
+        with refused("officer-unknown"):
+            decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, proposer, approver)
+    with refused("officer-unknown"):  # a department's key is no officer's
+        decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, FIRST, city.departments["market"])
+    third = signer("officer third")
+    key, proof = possession(ORIGIN, "officer/third", third)
+    decide(
+        city,
+        {"id": "third", "of": "operator", "key": key, "pop": proof},
+        kinds.OFFICER,
+        FIRST,
+        SECOND,
+    )
+    decide(city, {"id": "first"}, kinds.OFFICER_LEFT, third, SECOND)
+    for proposer, approver in [(FIRST, third), (third, FIRST)]:
+        with refused("officer-not-in-office"):
+            decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, proposer, approver)
+    with refused("officer-not-in-office"):
+        decide(city, {"id": "first"}, kinds.OFFICER_LEFT, third, SECOND)
+    with refused("officer-unknown"):
+        decide(city, {"id": "fourth"}, kinds.OFFICER_LEFT, third, SECOND)
+    with refused("officers-too-few"):
+        decide(city, {"id": "second"}, kinds.OFFICER_LEFT, third, SECOND)
+    with refused("enrolment-repeated"):  # a duty name is given once
+        key, proof = possession(ORIGIN, "officer/first", signer("officer first again"))
+        decide(
+            city,
+            {"id": "first", "of": "operator", "key": key, "pop": proof},
+            kinds.OFFICER,
+            third,
+            SECOND,
+        )
+
+
+def test_an_officer_decides_for_the_own_department(city: City) -> None:
+    with refused("officer-not-entitled"):
+        decide(city, new_key(), kinds.KEY, FIRST, HEALTH_KEEPER)
+    with refused("officer-not-entitled"):
+        decide(city, new_key(), kinds.KEY, HEALTH_KEEPER, KEEPER)
+    with refused("officer-not-entitled"):
+        decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, FIRST, HEALTH_KEEPER)
+
+
+def test_power_is_given_with_an_officer_of_the_department(city: City) -> None:
+    """And taken by any two."""
+    with refused("change-needs-own-officer"):
+        decide(city, new_key(), kinds.KEY, FIRST, SECOND)
+    decide(city, new_key(), kinds.KEY, KEEPER, SECOND)
+    decide(city, new_key(name="newer"), kinds.KEY, FIRST, KEEPER, AT + 1)
+    kid = city.departments["market"].kid
+    decide(city, {"key": kid, "act": "suspend"}, kinds.KEY_CHANGED, FIRST, SECOND, AT + 2)
+    with refused("change-needs-own-officer"):
+        decide(city, {"key": kid, "act": "resume"}, kinds.KEY_CHANGED, FIRST, SECOND, AT + 3)
+    decide(city, {"key": kid, "act": "resume"}, kinds.KEY_CHANGED, FIRST, KEEPER, AT + 3)
+    decide(city, {"key": kid, "act": "retire"}, kinds.KEY_CHANGED, SECOND, FIRST, AT + 4)
+
+
+def test_the_operators_key_is_rotated_by_its_officers(city: City) -> None:
+    facts = new_key("operator", "operator two") | {"scope": []}
+    old = city.operator.kid
+    with refused("officer-not-entitled"):
+        decide(city, facts, kinds.KEY, FIRST, KEEPER)
+    decide(city, {**facts, "replaces": old, "overlap": AT}, kinds.KEY, FIRST, SECOND)
+    with refused("key-out-of-date"):
+        decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, FIRST, SECOND, AT + 1)
+    city.operator = signer("operator two")
+    decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, FIRST, SECOND, AT + 1)
+
+
+@pytest.mark.parametrize(
+    ("at", "before", "approved", "logged", "fine"),
+    [
+        (AT, AT, AT, AT, True),
+        (AT - 9, AT + 9, AT - 10, AT, False),  # approved before it was proposed
+        (AT - 9, AT + 9, AT + 1, AT, False),  # logged before it was approved
+        (AT - 9, AT - 1, AT - 5, AT, False),  # logged after it lapsed
+        (AT - 9, AT, AT - 5, AT, True),
+    ],
+)
+def test_a_proposal_lapses(
+    city: City, at: int, before: int, approved: int, logged: int, fine: bool
+) -> None:
+    proposal = proposal_of(at=at, before=before)
+    content = change_content(proposal, approval_of(proposal, at=approved))
+    if fine:
+        log(city, content, at=logged)
+        return
+    with refused("change-too-late"):
+        log(city, content, at=logged)
+
+
+def test_changes_come_in_order(city: City) -> None:
+    decide(city, CLOSE, kinds.DEPARTMENT_CHANGED, FIRST, SECOND)
+    rename = {"id": "market", "act": "rename", "zh": "新名", "en": "New"}
+    with refused("change-too-late"):
+        decide(city, rename, kinds.DEPARTMENT_CHANGED, FIRST, SECOND, AT - 1)
+    content = decided(
+        kinds.DEPARTMENT_CHANGED, rename, origin=ORIGIN, at=AT, proposer=FIRST, approver=SECOND
+    )
+    entry = parse_statement(city.sign(content, "operator", issued_at=AT))
+    for index in (0, len(city.entries) - 1):
+        with refused("enrolment-malformed"):
+            city.authorities.enrol(entry, index)
+    city.authorities.enrol(entry, len(city.entries))
+
+
+def test_a_proposal_is_for_one_ledger(city: City) -> None:
+    proposal = proposal_of(origin="other.example")
+    with refused("change-foreign"):
+        log(city, change_content(proposal, approval_of(proposal)))
+
+
+def _signed(typ: str, payload: object) -> bytes:
+    return sign_sign1(None, cbor_encode(payload), typ=typ, signer=FIRST)
+
+
+GOOD = {1: ORIGIN, 2: 5, 3: CLOSE, 4: AT, 5: AT + 9, 6: bytes(16)}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [],
+        {**GOOD, 7: 0},
+        *({label: value for label, value in GOOD.items() if label != gone} for gone in GOOD),
+        {**GOOD, 1: 5},
+        {**GOOD, 2: "5"},
+        {**GOOD, 2: kinds.GENESIS},
+        {**GOOD, 2: kinds.LICENCE},
+        {**GOOD, 3: []},
+        {**GOOD, 3: {1: 2}},
+        {**GOOD, 4: -1},
+        {**GOOD, 4: True},
+        {**GOOD, 5: 1 << 40},
+        {**GOOD, 5: AT - 1},
+        {**GOOD, 5: AT + MAX_DAYS_OPEN * DAY + 1},
+        {**GOOD, 6: bytes(15)},
+        {**GOOD, 6: "x" * 16},
+    ],
+)
+def test_a_malformed_proposal_is_refused(payload: object) -> None:
+    parse_proposal(_signed("zl-c", GOOD))
+    with refused("change-malformed"):
+        parse_proposal(_signed("zl-c", payload))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        [],
+        {1: bytes(32)},
+        {1: bytes(31), 2: 5},
+        {1: "x", 2: 5},
+        {1: bytes(32), 2: -1},
+        {1: 2, 2: 3, 3: 4},
+    ],
+)
+def test_a_malformed_approval_is_refused(payload: object) -> None:
+    parse_approval(_signed("zl-y", {1: bytes(32), 2: AT}))
+    with refused("change-malformed"):
+        parse_approval(_signed("zl-y", payload))
+
+
+def test_neither_serves_as_the_other() -> None:
+    with refused("cose-wrong-type"):
+        parse_proposal(_signed("zl-y", GOOD))
+    with refused("cose-wrong-type"):
+        parse_approval(_signed("zl-c", {1: bytes(32), 2: AT}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda facts: {"proposal": facts["proposal"]},
+        lambda facts: {**facts, "more": 1},
+        lambda facts: {**facts, "proposal": "x"},
+        lambda facts: {**facts, "approval": 5},
+    ],
+)
+def test_a_logged_change_is_a_proposal_and_its_approval(
+    city: City, spoil: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    proposal = proposal_of()
+    good = change_content(proposal, approval_of(proposal))
+    with refused("change-malformed"):
+        log(city, good._replace(facts=spoil(dict(good.facts))))
+    with refused("change-malformed"):  # of another kind than the statement says
+        log(city, good._replace(kind=kinds.KEY))
+    log(city, good)
+
+
+def test_the_algorithm_of_the_header_is_that_of_the_key(city: City) -> None:
+    """A header that names another suite would be a second spelling of the same act."""
+
+    class Misnamed:
+        def __init__(self) -> None:
+            self.kid, self.public, self.sign = FIRST.kid, FIRST.public, FIRST.sign
+            self.suite = city.departments["health"].suite
+
+    proposal = proposal_of(by=Misnamed())
+    with refused("change-bad-signature"):
+        log(city, change_content(proposal, approval_of(proposal)))
+
+
+def test_officers_of_a_department_come_with_it(city: City) -> None:
+    chief = signer("officer chief")
+    names = {"id": "fire", "zh": "消防救援局", "en": "Fire", "uscc": "1133"}
+    facts = {**names, "officers": officer_facts(ORIGIN, {"chief": chief})}
+    with refused("officer-not-entitled"):
+        decide(city, facts, kinds.DEPARTMENT, FIRST, KEEPER)
+    decide(city, facts, kinds.DEPARTMENT, FIRST, SECOND)
+    decide(city, new_key("fire"), kinds.KEY, chief, FIRST, AT + 1)
+    deputy, proof = possession(ORIGIN, "officer/deputy", signer("officer deputy"))
+    enrol = {"id": "deputy", "of": "fire", "key": deputy, "pop": proof}
+    with refused("officer-not-entitled"):
+        decide(city, enrol, kinds.OFFICER, chief, KEEPER, AT + 1)
+    with refused("enrolment-no-possession"):
+        decide(city, {**enrol, "id": "other"}, kinds.OFFICER, chief, FIRST, AT + 1)
+    with refused("enrolment-unknown-department"):
+        decide(city, {**enrol, "of": "navy"}, kinds.OFFICER, chief, FIRST, AT + 1)
+    decide(city, enrol, kinds.OFFICER, chief, FIRST, AT + 1)
+    assert {each.id for each in city.authorities.register.officers_of("fire")} == {
+        "chief",
+        "deputy",
+    }
