@@ -26,6 +26,12 @@ class Settings(BaseSettings):
         description="Passphrase of custody; empty means the file `<data>/passphrase`.",
         repr=False,
     )
+    custody: str = Field(
+        "file",
+        description="Where signature keys are kept: `file`, `pkcs11:<module>?token=<label>` or "
+        "`socket:<path>`.",
+    )
+    pin: str = Field("", description="PIN of the PKCS#11 token that keeps the keys.", repr=False)
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8440, ge=1, le=65535, description="Port to listen on.")
     public_url: str = Field(
