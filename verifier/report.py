@@ -13,7 +13,7 @@ from typing import Any, Final
 from verifier.receipt import Receipt
 from verifier.states import STATES
 from verifier.trust import Trust
-from verifier.verdict import Check, Colour, Outcome, Subject, Verdict
+from verifier.verdict import Check, Colour, Outcome, SigningKey, Subject, Verdict
 from verifier.words import CHECKS, SENTENCES
 
 ZH, EN, BOTH = "zh", "en", "both"
@@ -146,6 +146,8 @@ def verdict_page(verdict: Verdict, page: Page) -> None:
         page.check(check, explain=check.code != said)
         said = check.code
     rows: list[tuple[str, str, Any]] = []
+    if verdict.key is not None:
+        rows += _key(verdict.key, page)
     if verdict.record is not None:
         rows.append(("记录哈希", "Leaf hash", verdict.record.leaf.hex()))
         if verdict.record.index is not None:
@@ -165,10 +167,23 @@ def verdict_page(verdict: Verdict, page: Page) -> None:
     page.rows(rows)
 
 
+def _key(key: SigningKey, page: Page) -> list[tuple[str, str, Any]]:
+    rows: list[tuple[str, str, Any]] = [
+        ("签发密钥", "Signing key", f"{key.kid.hex()} ({key.suite})")
+    ]
+    if key.certificate is not None:
+        issuer = key.certificate.issuer if key.ca is None else page.say(*key.ca)
+        ends = clock(key.certificate.not_after)
+        rows.append(("密钥证书", "Certificate", f"{key.certificate.subject} ← {issuer} → {ends}"))
+    return rows
+
+
 def _subject(subject: Subject, page: Page) -> None:
     page.heading(subject.type_zh, subject.type_en)
     rows: list[tuple[str, str, Any]] = [(f.zh, f.en, f.value) for f in subject.fields]
     rows.append(("签发机关", "Issued by", page.say(subject.issuer_zh, subject.issuer_en)))
+    if subject.successor is not None:
+        rows.append(("该机关现为", "That department is now", page.say(*subject.successor)))
     rows.append(("签发时间 (北京)", "Issued at (Beijing)", clock(subject.issued_at)))
     if subject.valid_from is not None:
         until = subject.valid_until or page.say("长期", "no end date")

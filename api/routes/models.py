@@ -125,6 +125,11 @@ class ShownField(BaseModel):
     value: Any
 
 
+class Names(BaseModel):
+    zh: str
+    en: str
+
+
 class LicenceRead(BaseModel):
     """What the code is about, as far as it could be read."""
 
@@ -134,6 +139,9 @@ class LicenceRead(BaseModel):
     issuer: str
     issuer_zh: str
     issuer_en: str
+    issuer_now: Names | None = Field(
+        description="The department that acts for the issuer today, where it was renamed or merged"
+    )
     issued_at: int = Field(description="Unix seconds")
     valid_from: str | None
     valid_until: str | None
@@ -154,6 +162,27 @@ class StatusKnown(BaseModel):
     age_seconds: int | None
 
 
+class CertificateShown(BaseModel):
+    """The certificate that a recognised CA gave the key; names as in RFC 4514."""
+
+    subject: str
+    issuer: str
+    serial: str = Field(description="Hexadecimal")
+    not_before: int = Field(description="Unix seconds")
+    not_after: int = Field(description="Unix seconds")
+    ca_zh: str | None
+    ca_en: str | None
+
+
+class SigningKeyShown(BaseModel):
+    """The key that signed, and the rule about its life that let the signature count."""
+
+    kid: str
+    suite: str
+    rule: str | None
+    certificate: CertificateShown | None
+
+
 class VerdictAnswer(BaseModel):
     """One colour, one sentence, and the numbered checks behind it."""
 
@@ -164,6 +193,7 @@ class VerdictAnswer(BaseModel):
     judged_at: int = Field(description="Unix seconds")
     checks: list[CheckAnswer]
     licence: LicenceRead | None
+    key: SigningKeyShown | None
     record: RecordPlace | None
     status: StatusKnown
 
