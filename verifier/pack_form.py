@@ -80,10 +80,10 @@ def encode_content(content: PackContent) -> bytes:
 def parse_content(data: bytes) -> PackContent:
     """Inverse of `encode_content`. Raises `pack-malformed` or a codec's code."""
     payload = cbor_decode(data, max_bytes=MAX_PACK)
-    if not isinstance(payload, dict) or payload.get(_VERSION) != VERSION:
-        raise Refused("pack-malformed", "version")
-    if payload.keys() != set(range(_VERSION, _SIGNED + 1)):
+    if not isinstance(payload, dict) or payload.keys() != set(range(_VERSION, _SIGNED + 1)):
         raise Refused("pack-malformed", "members")
+    if type(payload[_VERSION]) is not int or payload[_VERSION] != VERSION:
+        raise Refused("pack-malformed", "version")
     times = [payload[label] for label in (_MADE_AT, _USE_UNTIL, _MAX_AGE)]
     if any(type(value) is not int or value < 0 for value in times) or times[1] < times[0]:
         raise Refused("pack-malformed", "times")

@@ -79,6 +79,7 @@ def test_a_pack_without_policy_types_and_statuses(city: City) -> None:
     [
         {1: 2},
         {1: "1"},
+        {1: True},
         {1: None},
         *({label: None} for label in range(2, 12)),
         {12: 1},
