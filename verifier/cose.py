@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 
 import cbor2
 
+from keys.errors import KeysError
 from keys.names import KID_SIZE
 from keys.signer import Signer
 from keys.suites import suite_for
+from keys.suites.base import Suite
 from verifier.codec import byte_string, cbor_decode, cbor_encode, take_byte_string
 from verifier.errors import Refused
 
@@ -56,9 +58,25 @@ class Sign1(NamedTuple):
         return kid
 
     def check_signature(self, public: bytes) -> None:
-        """Raises `KeysError` unless `public`, a key of the header's suite, made the signature."""
+        """Raises `KeysError` unless `public`, a key of the header's suite, made the signature.
+
+        `Refused` suite-missing where the suite's native code is not installed.
+        """
         message = to_be_signed(self.protected, self.payload)
-        suite_for(self.alg).verify(public, message, self.signature)
+        verify_signature(suite_for(self.alg), public, message, self.signature)
+
+
+def verify_signature(suite: Suite, public: bytes, message: bytes, signature: bytes) -> None:
+    """`suite.verify`, but a signature that nobody here can check is not called a bad one.
+
+    Callers turn `KeysError` into their own "bad signature"; `Refused` suite-missing passes them.
+    """
+    try:
+        suite.verify(public, message, signature)
+    except KeysError as error:
+        if error.code == "key-suite-missing":
+            raise Refused("suite-missing", error.detail) from error
+        raise
 
 
 def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:

@@ -142,6 +142,10 @@ class Refused(ZhenglianError):
         ),
         "department-ended": ("部门已撤销或并入其他部门", "the department was closed or merged"),
         "status-malformed": ("状态列表不合规", "the status list is malformed"),
+        "suite-missing": (
+            "本机未安装核验这一签名所需的组件，无法判断真伪",
+            "the component that checks this signature is not installed here: nothing was decided",
+        ),
         "status-wrong-signer": ("状态列表签名无效", "the status list is not signed by its issuer"),
         "qr-not-ours": ("不是证链二维码", "not a Zhenglian code"),
         "qr-doubled": ("一次读入了两个码", "two codes were read as one"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from keys.errors import KeysError
 from keys.suites.base import Suite
+from verifier.cose import verify_signature
 from verifier.errors import Refused
 
 
@@ -25,7 +26,7 @@ class SignatureCheck(NamedTuple):
 
     def run(self) -> None:
         try:
-            self.suite.verify(self.public, self.message, self.signature)
+            verify_signature(self.suite, self.public, self.message, self.signature)
         except KeysError as error:
             raise Refused(self.code, self.detail or error.code) from error
 

@@ -29,7 +29,8 @@ COMPACT: Final = 1
 TRANSPARENT: Final = 2
 MAX_CHARACTERS: Final = 4_296
 """Alphanumeric capacity of QR version 40, level L (ISO/IEC 18004)."""
-_MAX_BYTES: Final = 2_864
+_MAX_BYTES: Final = 2 * 2_864
+"""Twice what version 40 holds: a code signed with ML-DSA-44 is shown as text or a file."""
 _MAX_DISCLOSURES: Final = 16
 _EMPTY_LIST: Final = 0x80
 
