@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MODULES = ("verify", "ledger", "importing", "auditing")
+MODULES = ("verify", "suites", "ledger", "importing", "auditing")
 OUT = Path("var/bench.json")
 
 
