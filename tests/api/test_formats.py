@@ -17,12 +17,15 @@ from keys.names import cose_key_bytes
 from keys.suites import SUITES
 from tests.api.service import Service
 from tests.api.test_claims import question
+from tests.city import ISSUED_AT, signer
 from tests.city import City as SampleCity
+from tests.decided import possession
+from verifier import kinds
 from verifier.codec import b64decode, base45_decode, cbor_encode
 from verifier.kinds import KINDS
 from verifier.proof import proof_to_cbor
 from verifier.qr import PREFIX
-from verifier.statement import parse_statement
+from verifier.statement import Content, parse_statement
 
 _BLOCK = re.compile(r"```cddl\n(.*?)```", re.DOTALL)
 _ROW = re.compile(r"^\| (\d+) \| ([a-z-]+) \| (\S+) \| ([\d ]*) \| ?([\d ]*) ?\|$", re.MULTILINE)
@@ -62,6 +65,39 @@ def test_keys_of_every_suite(fits: Callable[[bytes, str], bool]) -> None:
         public = suite.public_from_private(suite.generate())
         assert fits(cose_key_bytes(suite, public), "cose-key")
         assert not fits(cose_key_bytes(suite, public)[:-1] + b"", "cose-key")
+
+
+def test_changes_of_the_register(fits: Callable[[bytes, str], bool]) -> None:
+    """One of each kind, as two officers decided it."""
+    city = SampleCity()
+    market, at = city.departments["market"], ISSUED_AT
+    city.renew_key("market", "next", ["T"], at=at)
+    for act in ("suspend", "resume", "retire"):
+        city.change_key(market, act, at)
+    city.compromise(market, since=at, told=at)
+    rotated = {"replaces": city.departments["market"].kid, "overlap": at, "until": at + 9}
+    city.enrol(city.key_content("market", signer("rotated"), ["T"], **rotated), issued_at=at)
+    key, proof = possession(city.origin, "officer/third", signer("third"))
+    operators = ("first", "second")
+    names = {"zh": "新名", "en": "New"}
+    for kind, facts in [
+        (kinds.OFFICER, {"id": "third", "of": "operator", "key": key, "pop": proof}),
+        (kinds.OFFICER_LEFT, {"id": "third"}),
+        (kinds.DEPARTMENT_CHANGED, {"id": "market", "act": "rename", **names}),
+        (kinds.DEPARTMENT_CHANGED, {"id": "market", "act": "merge", "into": "health"}),
+        (kinds.DEPARTMENT_CHANGED, {"id": "health", "act": "close"}),
+    ]:
+        city.enrol(Content(kind, facts=facts), issued_at=at, by=operators)
+    contents = [parse_statement(city.entries[index]).content for index in city.enrolments]
+    assert fits(cbor_encode(dict(contents[0].facts)), "genesis-facts")
+    assert not fits(cbor_encode(dict(contents[0].facts)), "change-facts")
+    seen = set()
+    for content in contents[1:]:
+        facts = dict(content.facts)
+        assert fits(cbor_encode(facts), "change-facts"), content.kind
+        assert not fits(cbor_encode({**facts, "more": 1}), "change-facts")
+        seen.add(content.kind)
+    assert seen == kinds.CHANGES - {kinds.CA, kinds.CA_WITHDRAWN}  # need certificates
 
 
 def test_codes_proofs_status_and_pack(fits: Callable[[bytes, str], bool]) -> None:
