@@ -140,6 +140,44 @@ class Refused(ZhenglianError):
             "账本运营者须至少保留两名经办人，请先登记继任者",
             "the operator needs two officers: enrol the successor first",
         ),
+        "chain-malformed": ("证书链格式不合规", "the certificate chain is malformed"),
+        "chain-too-long": (
+            "证书链过长，或超出上级证书允许的层数",
+            "the chain is longer than we, or a certificate in it, allow",
+        ),
+        "chain-key-differs": (
+            "证书中的公钥不是所登记的密钥",
+            "the certificate is for another key than the one enrolled",
+        ),
+        "chain-not-issued": (
+            "证书链断裂：证书不是由下一张证书签发",
+            "the chain is broken: a certificate was not issued by the next",
+        ),
+        "chain-untrusted": (
+            "证书链未通向认可的电子认证服务机构",
+            "the chain leads to no recognised certification authority",
+        ),
+        "chain-out-of-date": ("证书不在有效期内", "a certificate of the chain is out of date"),
+        "chain-critical-extension": (
+            "证书含有不支持的关键扩展项",
+            "a certificate has a critical extension not understood here",
+        ),
+        "chain-usage": (
+            "证书用途不包括签署文件",
+            "the certificate is not for signing documents",
+        ),
+        "chain-not-ca": (
+            "上级证书无权签发证书",
+            "an issuing certificate is not a certification authority's",
+        ),
+        "chain-weak": (
+            "证书的密钥或签名算法强度不足",
+            "a certificate's key or signature algorithm is too weak",
+        ),
+        "chain-suite-unsupported": (
+            "不支持证书的密钥或签名算法",
+            "a certificate's key or signature algorithm is not supported here",
+        ),
         "department-ended": ("部门已撤销或并入其他部门", "the department was closed or merged"),
         "status-malformed": ("状态列表不合规", "the status list is malformed"),
         "suite-missing": (
@@ -188,6 +226,10 @@ class Refused(ZhenglianError):
         "pack-update-damaged": (
             "增量更新的结果与所述不符",
             "the update does not give the trust pack that it names",
+        ),
+        "pack-source-offline": (
+            "离线核验程序不联网：请给出文件，或使用完整安装的 zhenglian pack update",
+            "the offline verifier has no network: name a file, or use the full `zhenglian`",
         ),
         "pack-signed-list-wrong": (
             "已泄露密钥的签发清单与账本所载不符",

@@ -19,6 +19,7 @@ every check at once; whoever puts a pack in a counter's hands opens it so.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 from keys.signer import Signer
@@ -59,12 +60,15 @@ TYP: Final = "zl-p"
 class Pack:
     """A pack that was checked: the trust it brings, and what that rests on.
 
-    `leaves` are the leaf hashes of its statements of authority by ledger index.
+    `leaves` are the leaf hashes of its statements of authority by ledger index; `digest` is the
+    SHA-256 of the file, `size` its bytes.
     """
 
     trust: Trust
     checkpoint: Checkpoint
     leaves: Mapping[int, bytes]
+    digest: bytes
+    size: int
 
 
 def sign_pack(content: PackContent, signer: Signer) -> bytes:
@@ -118,7 +122,7 @@ def read_pack(data: bytes, *, log_key: str | None = None, thorough: bool = False
         statuses.check_all()
         for listed in signed_lists.values():
             listed.check()
-    return Pack(trust, checkpoint, leaves)
+    return Pack(trust, checkpoint, leaves, sha256(data).digest(), len(data))
 
 
 def check_status_signer(token: StatusToken, authorities: Authorities) -> None:

@@ -108,17 +108,13 @@ def check_successor(held: Pack, new: Pack, consistency: Sequence[bytes] | None) 
         raise Refused("pack-older", f"{grown.size} < {old.size}")
     if new.trust.made_at < held.trust.made_at:
         raise Refused("pack-older", f"{new.trust.made_at} < {held.trust.made_at}")
-    if grown.size > old.size and consistency is None:  # 3
-        raise Refused(
-            "pack-consistency-missing", f"/v1/log/consistency?old={old.size}&new={grown.size}"
-        )
+    proof = () if grown.size == old.size else consistency
+    if proof is None:  # 3
+        how = f"/v1/log/consistency?old={old.size}&new={grown.size}"
+        raise Refused("pack-consistency-missing", how)
     try:
         check_consistency(
-            size1=old.size,
-            size2=grown.size,
-            root1=old.root,
-            root2=grown.root,
-            proof=consistency or () if grown.size > old.size else (),
+            size1=old.size, size2=grown.size, root1=old.root, root2=grown.root, proof=proof
         )
     except Refused as error:
         raise Refused("pack-inconsistent", f"{old.size} → {grown.size}: {error.code}") from error

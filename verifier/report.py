@@ -1,4 +1,4 @@
-"""Verdicts, receipts and trust packs as text for people: Chinese first, aligned by cell width.
+"""Verdicts and receipts as text for people: Chinese first, aligned by cell width.
 
 Everything that comes from outside passes `plain`, so that a signed name cannot move the cursor,
 change colours or reverse the reading order of a terminal.
@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from verifier.receipt import Receipt
 from verifier.states import STATES
-from verifier.trust import Trust
 from verifier.verdict import Check, Colour, Outcome, SigningKey, Subject, Verdict
 from verifier.words import CHECKS, SENTENCES
 
@@ -215,37 +214,3 @@ def receipt_page(receipt: Receipt, colour: Colour, code: str, page: Page) -> Non
         ("提问记录哈希", "Leaf hash of the question", receipt.question.hex()),
     ]
     page.rows(rows)
-
-
-def pack_page(trust: Trust, colour: Colour, now: int, page: Page) -> None:
-    """What a trust pack brings: whose it is, until when, which departments and keys."""
-    authorities = trust.authorities
-    if colour is Colour.GREEN:
-        page.banner(colour, "离线核验包可用", "The trust pack may be used")
-    else:
-        page.banner(colour, "离线核验包已过期，请同步", "The trust pack has expired: synchronise")
-    page.heading(authorities.name_zh, authorities.name_en)
-    made = f"{clock(trust.made_at)} ({page.say(*age(now - trust.made_at))})"
-    witnesses = [] if trust.policy is None else list(trust.policy.witnesses)
-    page.rows(
-        [
-            ("账本", "Ledger", authorities.origin),
-            ("账本公钥", "Log key", trust.log_key.text()),
-            ("制作时间 (北京)", "Made at (Beijing)", made),
-            ("可用至 (北京)", "Use until (Beijing)", clock(trust.use_until)),
-            ("状态最长时限", "Oldest status", f"{trust.max_status_age // 3600} h"),
-            ("见证方", "Witnesses", witnesses or "—"),
-            ("证照类型", "Licence types", len(trust.types)),
-        ]
-    )
-    page.heading("部门与密钥", "Departments and keys")
-    page.rows(
-        [
-            (
-                department.zh,
-                department.en,
-                [k.kid.hex() for k in authorities.keys.values() if k.issuer == issuer],
-            )
-            for issuer, department in authorities.departments.items()
-        ]
-    )

@@ -1,0 +1,101 @@
+"""What the verifier's commands share: reading files and times, and saying what failed."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Final, TextIO
+
+from keys.errors import ZhenglianError
+from verifier.codec import parse_decimal
+from verifier.errors import Refused
+from verifier.pack import MAX_PACK
+from verifier.report import BEIJING, BOTH, EN, ZH, plain
+from verifier.verdict import Colour
+
+EXIT: Final = {Colour.GREEN: 0, Colour.RED: 1, Colour.AMBER: 3}
+UNREADABLE: Final = 2
+_UNSHOWABLE: Final = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0x2028, 0x202F))
+}
+
+
+def prepare_streams() -> tuple[bool, int]:
+    """Output that no character can break; whether it may be coloured, and its width in cells."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    return colour, min(120, shutil.get_terminal_size((100, 24)).columns)
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """--json, --lang, --now and --vkey, which every command has."""
+    parser.add_argument("--json", action="store_true", help="输出 JSON / write JSON")
+    parser.add_argument("--lang", choices=(ZH, EN, BOTH), default=BOTH, help="语言 / language")
+    parser.add_argument(
+        "--now",
+        type=_time,
+        metavar="TIME",
+        help="按此时间核验：Unix 秒或 ISO 8601，默认北京时间"
+        " / judge as of this time: Unix seconds or ISO 8601, Beijing time unless it says",
+    )
+    parser.add_argument(
+        "--vkey",
+        metavar="TEXT",
+        help="账本公钥；核验包不属于它则拒绝 / the log's vkey: a pack of another log is refused",
+    )
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_decimal(text, max_value=1 << 40) if text.isdigit() else _iso(text)
+    except Refused as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"时间写法不对 / not a time: {text[:40]}") from error
+
+
+def _iso(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).timestamp())
+
+
+def read_limited(path: Path) -> bytes:
+    """A file, up to one byte more than a pack may have."""
+    with path.open("rb") as file:
+        return file.read(MAX_PACK + 1)
+
+
+def words_of(error: ZhenglianError) -> dict[str, str]:
+    """A refusal for JSON."""
+    return {"code": error.code, "zh": error.zh, "en": error.en, "detail": error.detail}
+
+
+def say_unreadable(
+    error: ZhenglianError | OSError,
+    options: argparse.Namespace,
+    stdout: TextIO,
+    stderr: TextIO,
+) -> int:
+    """Nothing could be judged: exit status 2, and why."""
+    if isinstance(error, OSError):
+        name, reason = str(error.filename or options.file), error.strerror or str(error)
+        words = {"code": "file-unreadable", "zh": "无法读取文件", "en": "cannot read the file"}
+        words["detail"] = f"{name}: {reason}"
+    else:
+        words = words_of(error)
+    if options.json:
+        write_json({"error": words}, stdout)
+    detail = f" ({plain(words['detail'])})" if words["detail"] else ""
+    stderr.write(f"{words['zh']} · {words['en']}{detail} [{words['code']}]\n")
+    return UNREADABLE
+
+
+def write_json(value: object, stdout: TextIO) -> None:
+    """Readable Chinese, but no character that would command a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    stdout.write(text.translate(_UNSHOWABLE) + "\n")
