@@ -59,6 +59,37 @@ class KeysError(ZhenglianError):
             "口令错误；且有一次更换口令尚未完成，请再次更换",
             "wrong passphrase, and a change of passphrase is unfinished; do it again",
         ),
+        "key-label-twice": (
+            "令牌中有两个同名密钥，请删除或改名",
+            "two keys on the token carry this name; rename or remove one",
+        ),
+        "key-extractable": (
+            "该密钥可从令牌中导出，不予使用",
+            "the key could be taken out of its token; it is not used",
+        ),
+        "key-suite-elsewhere": (
+            "此密钥保管方式不支持该签名算法",
+            "this custody has no keys of this suite",
+        ),
+        "hsm-extra-missing": (
+            "访问密码机所需的组件未安装",
+            "the component that speaks to security modules is not installed",
+        ),
+        "hsm-module-unusable": (
+            "无法加载 PKCS#11 模块",
+            "the PKCS#11 module cannot be loaded",
+        ),
+        "hsm-token-missing": ("没有找到该令牌", "the token is not there"),
+        "hsm-token-twice": ("有两个同名令牌", "two tokens carry this label"),
+        "hsm-wrong-pin": (
+            "PIN 错误；为免锁死令牌，未再尝试",
+            "wrong PIN; it is not tried again, lest the token lock itself",
+        ),
+        "hsm-pin-locked": (
+            "PIN 已锁定、过期或未设置",
+            "the PIN is locked, expired or was never set",
+        ),
+        "hsm-failed": ("密码机未能完成操作", "the security module did not do what was asked"),
         "key-backup-damaged": ("备份文件残缺或被改动", "the backup is truncated or was altered"),
         "key-backup-wrong-passphrase": (
             "备份口令错误",

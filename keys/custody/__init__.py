@@ -1,12 +1,13 @@
 """Custody of private keys: who keeps them, and how they are opened.
 
-`FileCustody` keeps them in encrypted files. Each kind of custody is a file of this package and
+`FileCustody` keeps them in encrypted files, `Pkcs11Custody` in a hardware security module. Each
 keeps the promises of `Custody`.
 """
 
 from keys.custody.base import Custody, KeyEntry
 from keys.custody.file import FileCustody
 from keys.custody.keyfile import INTERACTIVE, MODERATE, SECRET, SECRET_SIZE, Effort
+from keys.custody.pkcs11 import Pkcs11Custody
 
 __all__ = [
     "INTERACTIVE",
@@ -17,4 +18,5 @@ __all__ = [
     "Effort",
     "FileCustody",
     "KeyEntry",
+    "Pkcs11Custody",
 ]

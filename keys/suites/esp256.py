@@ -82,6 +82,12 @@ class Esp256:
         return ec.derive_private_key(scalar, ec.SECP256R1())
 
 
+def low_s(signature: bytes) -> bytes:
+    """r ‖ s by any signer of this curve, as the one spelling that is ours."""
+    r, s = signature[:32], int.from_bytes(signature[32:], "big")
+    return r + min(s, _ORDER - s).to_bytes(32, "big")
+
+
 class Esp256Signing:
     """A signing function that holds the loaded key and never shows it."""
 
