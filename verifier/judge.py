@@ -111,7 +111,8 @@ class _Judgement:
         self.code = "valid"
         self.subject: Subject | None = None
         self.record: Record | None = None
-        self.key: SigningKey | None = None
+        self.key: EnrolledKey | None = None
+        self.rule: str | None = None
         self.state: int | None = None
         self.as_of: int | None = None
         self.until = _NEVER
@@ -143,7 +144,7 @@ class _Judgement:
             self.state,
             self.as_of,
             self.now,
-            self.key,
+            None if self.key is None else _signing_key(self.key, self.rule, self.trust),
         )
 
     def _pass(self, number: int, detail: str = "") -> None:
@@ -182,7 +183,7 @@ class _Judgement:
         except Refused as error:
             raise self._fail(KEY, error.code, error.detail) from error
         self._pass(KEY, detail=statement.kid.hex())
-        self.key = self._shown_key(key)
+        self.key = key
         try:
             check_statement(statement, key.public)
         except Refused as error:
@@ -197,13 +198,6 @@ class _Judgement:
             raise self._fail(SCOPE, error.code, error.detail) from error
         self._pass(SCOPE)
 
-    def _shown_key(self, key: EnrolledKey, rule: str | None = None) -> SigningKey:
-        certificate, ca = key.certificate, None
-        if certificate is not None:
-            anchor = self.trust.authorities.anchors.get(certificate.anchor)
-            ca = None if anchor is None else (anchor.zh, anchor.en)
-        return SigningKey(key.kid, key.suite.name, rule, certificate, ca)
-
     def _standing(self, statement: Statement, key: EnrolledKey, index: int | None) -> None:
         """What the life of the key says; the place in the ledger is known by now, if ever."""
         try:
@@ -211,7 +205,7 @@ class _Judgement:
             rule = check_standing(key, statement.issued_at, index=index, signed_before=before)
         except Refused as error:
             raise self._fail(SCOPE, error.code, error.detail) from error
-        self.key = self._shown_key(key, rule)
+        self.rule = rule
         self.checks[SCOPE] = _BY_RULE[rule]
 
     def _signed_before(self, key: EnrolledKey) -> bool:
@@ -345,6 +339,14 @@ class _Judgement:
         failed = Outcome.UNCHECKED if code == "status-unknown" else Outcome.FAILED
         self.checks[FRESHNESS] = Check(FRESHNESS, failed, code)
         self._amber(code)
+
+
+def _signing_key(key: EnrolledKey, rule: str | None, trust: Trust) -> SigningKey:
+    certificate, ca = key.certificate, None
+    if certificate is not None:
+        anchor = trust.authorities.anchors.get(certificate.anchor)
+        ca = None if anchor is None else (anchor.zh, anchor.en)
+    return SigningKey(key.kid, key.suite.name, rule, certificate, ca)
 
 
 def _values(disclosures: tuple[Disclosure, ...]) -> Mapping[str, Any]:
