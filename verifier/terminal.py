@@ -84,7 +84,11 @@ def say_unreadable(
     """Nothing could be judged: exit status 2, and why."""
     if isinstance(error, OSError):
         name, reason = str(error.filename or options.file), error.strerror or str(error)
-        words = {"code": "file-unreadable", "zh": "无法读取文件", "en": "cannot read the file"}
+        words = {
+            "code": "file-unreadable",
+            "zh": "无法读写文件",
+            "en": "cannot read or write a file",
+        }
         words["detail"] = f"{name}: {reason}"
     else:
         words = words_of(error)
