@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from api import __version__
+from api.changes import ChangeDesk
 from api.checking import verify
 from api.city import City
 from api.claims import Claims
@@ -26,7 +27,7 @@ from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
 from api.problems import PROBLEM_SCHEMA, documented, install
-from api.routes import claims, credits, directory, health, imports, licences, log, me
+from api.routes import changes, claims, credits, directory, health, imports, licences, log, me
 from api.routes import verify as verify_routes
 from api.routes.parts import proof_path
 from api.start import make_start_data
@@ -47,6 +48,20 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 
 BOUNDED_ELSEWHERE = frozenset({"/v1/imports", "/check"})
 """Paths that bound what they read themselves: one takes more, one answers with a page."""
+
+
+_ROUTES = (
+    licences,
+    me,
+    imports,
+    credits,
+    claims,
+    verify_routes,
+    log,
+    directory,
+    changes,
+    health,
+)
 
 
 class _Documented(FastAPI):
@@ -77,6 +92,7 @@ def seat(app: FastAPI, city: City) -> None:
         credit_book,
         Claims(city, licence_book, credit_book),
         ImportDesk(licence_book),
+        ChangeDesk(city),
     )
     demo = read_demo(city.settings.data) if city.settings.demo else None
     app.state.services = services
@@ -113,7 +129,7 @@ def bare_app() -> FastAPI:
         responses=documented(),
     )
     install(app)
-    for module in (licences, me, imports, credits, claims, verify_routes, log, directory, health):
+    for module in _ROUTES:
         app.include_router(module.router)
     app.include_router(log.tiles)
     app.include_router(pages_router())

@@ -291,7 +291,7 @@ class Claims:
                 effects(connection, question_id)
             return entry.index
 
-        index = city.ledger.append([Draft(statement, QUESTION, OPERATOR)], write).result
+        index = city.append([Draft(statement, QUESTION, OPERATOR)], write).result
         return Answered(
             question_id,
             index,

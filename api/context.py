@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.changes import ChangeDesk
 from api.city import City
 from api.claims import Claims
 from api.credits import Credits
@@ -26,6 +27,7 @@ class Services:
     credits: Credits
     claims: Claims
     imports: ImportDesk
+    changes: ChangeDesk
 
 
 _BEARER = HTTPBearer(

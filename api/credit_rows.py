@@ -115,11 +115,15 @@ class CreditRows:
             limit=limit,
         )
 
-    def of_department(
-        self, department: str | None, *, before: int | None = None, limit: int | None = None
+    def of_departments(
+        self,
+        departments: Sequence[str] | None,
+        *,
+        before: int | None = None,
+        limit: int | None = None,
     ) -> list[Row[Any]]:
-        """A department's entries, or everybody's, newest first."""
-        own = [] if department is None else [CREDITS.c.department == department]
+        """Entries of these departments, or everybody's, newest first."""
+        own = [] if departments is None else [CREDITS.c.department.in_(departments)]
         return self._rows(*own, before=before, limit=limit)
 
     def in_force(self, nym: bytes, types: Sequence[str]) -> list[Row[Any]]:
@@ -220,7 +224,8 @@ class CreditRows:
                 effects(connection, acted)
             return acted
 
-        return self.city.ledger.submit([Draft(statement, step.kind, row.department)], write)
+        draft = Draft(statement, step.kind, self.city.acting(row.department))
+        return self.city.submit([draft], write)
 
 
 def move_on(

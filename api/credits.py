@@ -39,6 +39,7 @@ from verifier.disclosure import (
     disclosure_digest,
     make_disclosure,
 )
+from verifier.errors import Refused
 from verifier.kinds import (
     CREDIT,
     CREDIT_CORRECTED,
@@ -83,8 +84,11 @@ class Credits(CreditRows):
         city = self.city
         principal.require(*([Role.SEAL_KEEPER] if type_.two_person else _CLERKS))
         department = principal.department
-        if department is None or (type_.issuers and department not in type_.issuers):
+        issuers = {city.acting(issuer) for issuer in type_.issuers}
+        if department is None or (issuers and department not in issuers):
             raise ServiceError("department-mismatch", ", ".join(type_.issuers))
+        if city.acting(department) != department:
+            raise ServiceError("department-mismatch", city.acting(department))
         self._check_scope(department, type_)
         values = validate_fields(type_, raw)
         subject, grade = subject_of(type_, values), grade_of(type_, grade)
@@ -136,7 +140,7 @@ class Credits(CreditRows):
                 effects(connection, acted)
             return acted
 
-        return city.ledger.append([Draft(statement, CREDIT, department)], write).result
+        return city.append([Draft(statement, CREDIT, department)], write).result
 
     # publishing
 
@@ -330,13 +334,13 @@ class Credits(CreditRows):
         for row in rows:
             try:
                 waiting.append(self.submit(BY_SYSTEM, row, Step(CREDIT_EXPIRED), now, None))
-            except ServiceError as error:
+            except (ServiceError, Refused) as error:
                 _log.warning("entry %s does not expire: %s", row.record_id, error.code)
         for future in waiting:
             try:
                 future.result()
                 done += 1
-            except ServiceError as error:
+            except (ServiceError, Refused) as error:
                 _log.warning("an entry does not expire: %s", error.code)
         return done
 
@@ -394,8 +398,7 @@ class Credits(CreditRows):
         return self.city.vault.pseudonym("credit", "\x00".join(parts))
 
     def _check_scope(self, department: str, type_: CreditType) -> None:
-        key = self.city.authorities.keys.get(self.city.signer(department).kid)
-        if key is None or type_.code not in key.scope:
+        if type_.code not in self.city.choose(department, type_.code).key.scope:
             raise ServiceError("credit-type-out-of-scope", f"{department}: {type_.code}")
 
     def _check_reason(self, kind: int, reason: str) -> None:
@@ -407,11 +410,11 @@ class Credits(CreditRows):
         """One of the entry's department, or somebody with one of the other roles."""
         if principal.roles.isdisjoint(others):
             principal.require(*_CLERKS)
-            principal.require_department(row.department)
+            self.city.require_department(principal, row.department)
 
     def _require_keeper(self, principal: Principal, row: Row[Any]) -> None:
         principal.require(Role.SEAL_KEEPER)
-        principal.require_department(row.department)
+        self.city.require_department(principal, row.department)
 
 
 _CLERKS = (Role.CLERK, Role.SEAL_KEEPER)

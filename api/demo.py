@@ -2,6 +2,9 @@
 
 Everything is invented, and the same on every machine but for keys, salts and record ids. What was
 made is written to `<data>/demo.json`; a second start finds it and changes nothing.
+
+The demo plays its officers itself, with keys in `<data>/officers` under the city's passphrase. In
+a real city every officer keeps a key of their own, elsewhere.
 """
 
 import json
@@ -13,23 +16,36 @@ from typing import Any, Protocol
 
 from sqlalchemy import delete
 
+from api import change_facts
+from api.changes import ChangeDesk
 from api.city import City
 from api.demo_credit import record_demo_entries
 from api.demo_people import DemoLicence, demo_licences
 from api.errors import ServiceError
+from api.keymaking import make_key
 from api.licence_rows import Held, Prepared
 from api.licences import Licences
+from api.officers import Card, make_card
 from api.pages.start import DemoKey, Sample
+from api.passphrase import make_passphrase
 from api.principals import Principal, Role, create_client
 from api.routes.licences import qr_text
+from api.settings import Settings
 from api.tables import CLIENTS
+from keys.custody import Effort, FileCustody
+from keys.signer import Signer
+from verifier.authorities import OPERATOR
 from verifier.codec import base45_decode, base45_encode
+from verifier.kinds import DEPARTMENT, KEY
 from verifier.qr import PREFIX
 from verifier.states import BY_NAME, STATES
 from verifier.verdict import Colour
 
 FILE = "demo.json"
 TAMPERED = "tampered"
+OFFICERS = ("operator-1", "operator-2")
+"""Duty names of the demo operator's officers; a department's goes by `<slug>-1`."""
+_OFFICERS_EFFORT = Effort(1, 8 << 20)  # their passphrase is random; stretching adds nothing
 
 
 class _HasLicences(Protocol):
@@ -119,22 +135,50 @@ _SAMPLES: Mapping[str, tuple[str, str, str]] = {
 
 
 def _enrol(city: City, progress: Callable[[str], None]) -> None:
-    catalogue = city.catalogue
-    for slug, department in catalogue.departments.items():
-        if not department.demo:
-            continue
-        if city.issuer(slug) not in city.authorities.departments:
-            progress(f"登记部门 enrolling {department.zh} {department.en}")
-            city.enrol_department(slug, department.zh, department.en, department.uscc)
-        if slug not in city.signers:
-            scope = [kind.code for kind in catalogue.licence_types.values() if kind.issuer == slug]
-            scope += [
-                kind.code
-                for kind in catalogue.credit_types.values()
-                if not kind.issuers or slug in kind.issuers
-            ]
-            suite = "es256" if slug == "health" else "ed25519"
-            city.enrol_key(slug, scope, suite=suite)
+    officers = DemoOfficers(city.settings)
+    for slug, department in city.catalogue.departments.items():
+        if department.demo:
+            if city.issuer(slug) not in city.authorities.departments:
+                progress(f"登记部门 enrolling {department.zh} {department.en}")
+            enrol_department(city, officers, slug, "es256" if slug == "health" else "ed25519")
+
+
+def enrol_department(city: City, officers: "DemoOfficers", slug: str, suite: str) -> None:
+    """A department of the catalogue with its officer and a key for all its types, where missing."""
+    desk, (first, second) = ChangeDesk(city), [officers.signer(name) for name in OFFICERS]
+    department, own = city.catalogue.departments[slug], f"{slug}-1"
+    if city.issuer(slug) not in city.authorities.departments:
+        names = department.zh, department.en, department.uscc
+        facts = change_facts.department(slug, *names, [officers.card(own, slug)])
+        desk.decide(DEPARTMENT, facts, proposer=first, approver=second)
+    if not city.authorities.keys_of(city.issuer(slug)):
+        made, scope = make_key(city, slug, suite), change_facts.catalogue_scope(city, slug)
+        facts = change_facts.key(slug, made.key, made.pop, scope, city.now())
+        desk.decide(KEY, facts, proposer=officers.signer(own), approver=second)
+
+
+class DemoOfficers:
+    """The officers whom the demo plays: keys made when first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = settings.data / "officers"
+        self._custody = FileCustody(folder, make_passphrase(settings), _OFFICERS_EFFORT)
+        self._origin = settings.origin
+
+    def signer(self, name: str) -> Signer:
+        if name not in {entry.name for entry in self._custody.list()}:
+            self._custody.create(name, "ed25519")
+        return self._custody.open(name)
+
+    def card(self, name: str, of: str) -> Card:
+        return make_card(self.signer(name), id=name, of=of, origin=self._origin)
+
+
+def demo_cards(settings: Settings) -> list[Card]:
+    """The operator's officers, for the founding."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    officers = DemoOfficers(settings)
+    return [officers.card(name, OPERATOR) for name in OFFICERS]
 
 
 def _issue_all(
@@ -144,7 +188,7 @@ def _issue_all(
     record_ids: dict[str, str] = {}
     for wanted in demo_licences(city.now()):
         type_ = city.catalogue.licence_type(wanted.type)
-        if type_.issuer not in city.signers:
+        if not city.catalogue.departments[type_.issuer].demo:
             continue
         held = licences.by_number(type_, str(wanted.fields[type_.number_field]))
         if held:

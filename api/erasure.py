@@ -99,7 +99,7 @@ def erase_credit(
 
 def _check(city: City, principal: Principal, row: Row[Any], reason: str) -> None:
     principal.require(Role.SEAL_KEEPER)
-    principal.require_department(row.department)
+    city.require_department(principal, row.department)
     if city.catalogue.reason(reason).applies != "erasure":
         raise ServiceError("erasure-reason-does-not-fit", reason)
     if row.wrapped_key is None:
@@ -162,4 +162,5 @@ def _erase(
             effects(connection, erased)
         return erased
 
-    return city.ledger.append([Draft(statement, ERASURE, row.department)], write).result
+    draft = Draft(statement, ERASURE, city.acting(row.department))
+    return city.append([draft], write).result

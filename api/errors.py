@@ -108,6 +108,33 @@ class ServiceError(ZhenglianError):
             "本机没有该部门的签发密钥",
             "this server holds no key of the department",
         ),
+        "city-of-another-version": (
+            "此文件夹中的数据由其他版本写成，本版本不能读取",
+            "the data in this folder are of another version, which this one does not read",
+        ),
+        "found-officers-missing": (
+            "建城需要至少两名运营者经办人的登记卡，请先运行 zhenglian officer new",
+            "founding takes the cards of two officers of the operator; see zhenglian officer new",
+        ),
+        # officers and changes of authority
+        "officer-name-invalid": (
+            "经办人代号只能用小写字母、数字和连字符，最多 32 个字符",
+            "a duty name is of lower-case letters, digits and hyphens, at most 32",
+        ),
+        "officer-card-malformed": ("经办人登记卡格式不符", "the officer's card is malformed"),
+        "officer-card-foreign": (
+            "经办人登记卡属于其他账本或其他部门",
+            "the officer's card is for another ledger or department",
+        ),
+        "change-unknown": ("没有这项变更提案", "there is no such proposal"),
+        "change-not-open": (
+            "该提案已撤回或已执行",
+            "the proposal was withdrawn, or has taken effect",
+        ),
+        "change-list-differs": (
+            "泄露密钥的签发清单与账本不符",
+            "the list of what the key signed is not what the ledger holds",
+        ),
         # records
         "record-erased": ("内容已依法销毁", "the content was erased"),
         "record-damaged": ("存储内容被改动或损坏", "the stored content is altered or damaged"),
@@ -358,9 +385,13 @@ class ServiceError(ZhenglianError):
         "client-exists": 409,
         "client-unknown": 404,
         "city-not-founded": 503,
+        "city-of-another-version": 503,
         "passphrase-missing": 500,
         "passphrase-exposed": 500,
         "signer-missing": 503,
+        "change-unknown": 404,
+        "change-not-open": 409,
+        "change-list-differs": 409,
         "record-erased": 410,
         "record-damaged": 500,
         "licence-unknown": 404,

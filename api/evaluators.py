@@ -123,7 +123,7 @@ def _in_force(licences: Licences, row: Row[Any], now: int) -> bool:
 
 def _has_source(city: City, type_: LicenceType) -> bool:
     """Whether the department that issues the type signs in this city."""
-    issuer = city.issuer(type_.issuer)
+    issuer = city.issuer(city.acting(type_.issuer))
     return any(key.issuer == issuer for key in city.authorities.keys.values())
 
 

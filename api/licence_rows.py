@@ -73,7 +73,7 @@ class Prepared:
         row = self.row
         return Held(
             self.record_id,
-            self.type.issuer,
+            row["department"],
             self.type.code,
             row["version"],
             row["state"],

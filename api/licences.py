@@ -98,10 +98,10 @@ class Licences:
     ) -> Prepared:
         """`prepare` of values that were read. `version` where it does not follow from `renews`;
         `number_nym` where the caller has it already."""
-        city, department, values = self.city, type_.issuer, read.values
-        if renews is not None and (renews.department, renews.type_code) != (
-            department,
-            type_.code,
+        city, values = self.city, read.values
+        department = city.acting(type_.issuer)
+        if renews is not None and (
+            renews.type_code != type_.code or city.acting(renews.department) != department
         ):
             raise ServiceError("renewal-of-another", renews.record_id)
         number_nym = number_nym or self.number_nym(type_, str(values[type_.number_field]))
@@ -115,8 +115,7 @@ class Licences:
             raise ServiceError("renewal-holder-differs", renews.record_id)
         if version is None:
             version = 1 if renews is None else renews.version + 1
-        uscc = city.catalogue.departments[department].uscc
-        identifier = str(type_.identifier(uscc, values, version))
+        identifier = str(type_.identifier(city.uscc(department), values, version))
         disclosures = tuple(
             make_disclosure(group, fields, city.random(SALT_SIZE))
             for group, fields in disclosure_groups(type_, values)
@@ -181,7 +180,7 @@ class Licences:
     ) -> Prepared:
         """`prepare` for a caller, after what it may do and whom it renews are checked."""
         principal.require(Role.CLERK, Role.SEAL_KEEPER)
-        principal.require_department(type_.issuer)
+        self.city.require_department(principal, type_.issuer)
         held = None if renews is None else self.held(renews)
         if held is not None:
             check_renewable(held)
@@ -226,12 +225,16 @@ class Licences:
                 effects(connection, issued)
             return issued
 
-        drafts = [Draft(item.statement, LICENCE, item.type.issuer) for item in prepared]
+        drafts = [Draft(item.statement, LICENCE, item.row["department"]) for item in prepared]
         drafts += [
-            Draft(self.state_statement(held, LAPSED, REPLACED, now), LICENCE_STATE, held.department)
+            Draft(
+                self.state_statement(held, LAPSED, REPLACED, now),
+                LICENCE_STATE,
+                self.city.acting(held.department),
+            )
             for held in replaced
         ]
-        return self.city.ledger.append(drafts, write).result
+        return self.city.append(drafts, write).result
 
     def replaces(self, item: Prepared, today: int) -> bool:
         """Whether a renewal's term has begun by `today` while the one it renews still runs.
@@ -304,7 +307,7 @@ class Licences:
         """
         principal.require(Role.CLERK, Role.SEAL_KEEPER)
         held = self.held(record_id)
-        principal.require_department(held.department)
+        self.city.require_department(principal, held.department)
         self.check_reason(held.type_code, state, reason)
         if STATES[state].final or STATES[held.state].final:
             principal.require(Role.SEAL_KEEPER)
@@ -323,8 +326,8 @@ class Licences:
                 effects(connection, changed)
             return changed
 
-        draft = Draft(statement, LICENCE_STATE, held.department)
-        return self.city.ledger.append([draft], write).result
+        draft = Draft(statement, LICENCE_STATE, self.city.acting(held.department))
+        return self.city.append([draft], write).result
 
     def check_reason(self, type_code: str, state: int, reason: str) -> None:
         """The type knows this state and the reason leads there; else `reason-does-not-fit`."""

@@ -30,10 +30,40 @@ class _Base(SQLModel):
 
 
 class EnrolmentRow(_Base, table=True):
-    """Ledger indices of the genesis, department and key statements, to replay at start."""
+    """The statements of authority, to replay at start: their ledger indices, and once more their
+    bytes, so that many are read at once and inside the transaction of an append."""
 
     __tablename__ = "enrolments"
     idx: int = Field(sa_column=Column(_BIG, primary_key=True, autoincrement=False))
+    statement: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ChangeRow(_Base, table=True):
+    """A change of authority as an officer proposed it, and what became of it.
+
+    `id` is the hex SHA-256 of the proposal; `concerns` the slug of the department concerned, or
+    `operator`. `state` is open, logged or withdrawn; an open one whose time `before` is over has
+    lapsed. `number` orders the list.
+    """
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        UniqueConstraint("id", name="changes_id"),
+        Index("changes_state", "state", "number"),
+    )
+    number: int | None = Field(default=None, sa_column=Column(_BIG, primary_key=True))
+    id: str = Field(sa_column=Column(Text, nullable=False))
+    kind: int
+    concerns: str
+    proposal: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    state: str
+    proposer: str
+    proposed_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+    before: int = Field(sa_column=Column(BigInteger, nullable=False))
+    approver: str | None = None
+    approval: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    idx: int | None = Field(default=None, sa_column=Column(BigInteger))
+    decided_at: int | None = Field(default=None, sa_column=Column(BigInteger))
 
 
 class ClientRow(_Base, table=True):
@@ -241,6 +271,7 @@ class ImportErrorRow(_Base, table=True):
 
 CLIENTS = METADATA.tables["clients"]
 ENROLMENTS = METADATA.tables["enrolments"]
+CHANGES = METADATA.tables["changes"]
 LICENCES = METADATA.tables["licences"]
 ACTS = METADATA.tables["acts"]
 CREDITS = METADATA.tables["credits"]

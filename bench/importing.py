@@ -20,7 +20,9 @@ from typing import Any
 
 from nacl.signing import SigningKey
 
-from api.city import City, found
+from api.city import City
+from api.demo import DemoOfficers, demo_cards, enrol_department
+from api.founding import found
 from api.imports.engine import Importer, open_source
 from api.imports.jobs import Jobs
 from api.imports.mapfile import read_map
@@ -88,12 +90,8 @@ def _city(folder: Path) -> City:
     settings = Settings(  # type: ignore[call-arg]
         _env_file=None, data=folder, database="", passphrase="bench", argon2_mib=64, catalogue=None
     )
-    city = found(settings)
-    market = city.catalogue.departments["market"]
-    city.enrol_department(market.slug, market.zh, market.en, market.uscc)
-    city.enrol_key(
-        market.slug, [city.catalogue.licence_type("business-licence").code], suite="ed25519"
-    )
+    city = found(settings, officers=demo_cards(settings))
+    enrol_department(city, DemoOfficers(settings), "market", "ed25519")
     return city
 
 

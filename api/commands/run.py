@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from api.app import create_app
-from api.city import City, found, open_city
+from api.city import City
 from api.clients import register_client
-from api.demo import FILE, make_demo
+from api.demo import FILE, demo_cards, make_demo
 from api.errors import ServiceError
+from api.founding import found, open_city
 from api.observe import log_as_json, log_warnings_only
+from api.officers import read_card
 from api.packs import make_pack
 from api.principals import Role
 from api.settings import Settings
@@ -34,7 +36,7 @@ def run() -> None:
     """建立示范市并运行；再次运行沿用原有数据 A demo city under var/; a second start keeps it."""
     log_warnings_only()
     settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
-    with _listen(settings) as listener, closing(found(settings)) as city:
+    with _listen(settings) as listener, closing(_demo_city(settings)) as city:
         if not (settings.data / FILE).exists():
             _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
             make_demo(city, lambda step: _console.print(f"  · {step}", soft_wrap=True))
@@ -49,13 +51,18 @@ def serve() -> None:
 
 
 def found_command(
+    officer: Annotated[
+        list[Path] | None,
+        typer.Option(help="运营者经办人登记卡，至少两张 Card of an officer of the operator; two"),
+    ] = None,
     suite: Annotated[str, typer.Option(help="运营者密钥算法 Suite of the operator's key")] = (
         "ed25519"
     ),
 ) -> None:
     """建立新城市：密钥、数据库、创世条目 Found a city: its keys, tables and genesis entry."""
     settings = Settings()
-    city = found(settings, suite=suite)
+    cards = [read_card(path.read_text(encoding="utf-8")) for path in officer or ()]
+    city = found(settings, officers=cards, suite=suite)
     _console.print(
         f"{settings.name_zh} {settings.name_en} · {city.origin}\n"
         f"账本公钥 log key: {city.trust().log_key.text()}\n"
@@ -91,7 +98,10 @@ def export_command(
 
 def opened() -> City:
     """The founded city of the settings, or words that say how to found one."""
-    settings = Settings()
+    return _opened(Settings())
+
+
+def _opened(settings: Settings) -> City:
     try:
         city = open_city(settings)
     except (KeysError, ServiceError) as error:
@@ -102,6 +112,16 @@ def opened() -> City:
         city.close()
         raise ServiceError("city-not-founded", str(settings.data))
     return city
+
+
+def _demo_city(settings: Settings) -> City:
+    """The demo city, founded with officers of its own if there is none yet."""
+    try:
+        return _opened(settings)
+    except ServiceError as error:
+        if error.code != "city-not-founded":
+            raise
+        return found(settings, officers=demo_cards(settings))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -49,7 +49,7 @@ class Batch:
     def issue(self, prepared: Prepared) -> None:
         self.positions.append(len(self.drafts))
         self.prepared.append(prepared)
-        self.drafts.append(Draft(prepared.statement, LICENCE, prepared.type.issuer))
+        self.drafts.append(Draft(prepared.statement, LICENCE, prepared.row["department"]))
 
     def end(self, held: Held, state: int, reason: str, row: dict[str, Any] | None) -> bytes:
         """Adds a change of state; returns its leaf. `row`: that of a licence of this batch."""
@@ -62,7 +62,8 @@ class Batch:
         self.acts.append(
             _Act(len(self.drafts), held.record_id, None if row else held, state, reason)
         )
-        self.drafts.append(Draft(statement, LICENCE_STATE, held.department))
+        department = self.licences.city.acting(held.department)
+        self.drafts.append(Draft(statement, LICENCE_STATE, department))
         return leaf
 
     def write(self, connection: Connection, appended: Sequence[Appended]) -> None:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from api.city import City
 from api.errors import ServiceError
 from api.imports.engine import Importer, open_source
 from api.imports.jobs import DONE, RUNNING, STOPPED, Job, Jobs
@@ -75,7 +76,7 @@ class ImportDesk:
         Raises: role-missing, department-mismatch, import-map-invalid, import-format-unknown.
         """
         checked = read_map(map_text, self._licences.city.catalogue, type_name)
-        check_caller(caller, checked)
+        check_caller(self._licences.city, caller, checked)
         format_ = format_of(Path(name))
         self._folder.mkdir(mode=0o700, exist_ok=True)
         kept = self._folder / f"upload-{b64url_encode(self._licences.city.random(12))}"
@@ -101,7 +102,7 @@ class ImportDesk:
         """Raises: import-unknown, department-mismatch."""
         caller.require(Role.CLERK, Role.SEAL_KEEPER)
         job = self.jobs.get(job_id)
-        caller.require_department(job.department)
+        self._licences.city.require_department(caller, job.department)
         return job
 
     def stop(self, caller: Principal, job_id: str) -> Job:
@@ -126,7 +127,9 @@ class ImportDesk:
         """Queues a job that was stopped or failed. Raises: import-over, import-running,
         import-file-missing."""
         job = self.get(caller, job_id)
-        check_caller(caller, read_map(job.map_text, self._licences.city.catalogue))
+        check_caller(
+            self._licences.city, caller, read_map(job.map_text, self._licences.city.catalogue)
+        )
         if job.state == DONE:
             raise ServiceError("import-over", job_id)
         if self._has(job_id):
@@ -194,10 +197,10 @@ class ImportDesk:
         return next(self._folder.glob(f"{job.id}.*"), None)
 
 
-def check_caller(caller: Principal, checked: CheckedMap) -> None:
+def check_caller(city: City, caller: Principal, checked: CheckedMap) -> None:
     """A clerk of the issuing department; a seal-keeper where the map ends licences."""
     caller.require(Role.CLERK, Role.SEAL_KEEPER)
-    caller.require_department(checked.type.issuer)
+    city.require_department(caller, checked.type.issuer)
     state = checked.map.state
     if state is not None and any(BY_NAME[one.state].final for one in state.values.values()):
         caller.require(Role.SEAL_KEEPER)

@@ -314,8 +314,8 @@ class Importer:
     ) -> Term:
         """What a dry run checks of an issue, beside what is checked already."""
         type_, vault = self.checked.type, self.licences.city.vault
-        department = self.licences.city.catalogue.departments[type_.issuer]
-        type_.identifier(department.uscc, read.values, issue.version)
+        city = self.licences.city
+        type_.identifier(city.uscc(city.acting(type_.issuer)), read.values, issue.version)
         batch.count("issued" if issue.renews is None else "renewed")
         if row.state != VALID:
             batch.count(f"ended {STATES[row.state].name}")
@@ -363,7 +363,7 @@ class Importer:
             batch.write(connection, appended)
             self._advance(connection, batch)
 
-        return self.licences.city.ledger.submit(batch.drafts, write)
+        return self.licences.city.submit(batch.drafts, write)
 
     def _note(self, batch: Batch) -> None:
         """The job of a dry run, which appends nothing."""

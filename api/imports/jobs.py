@@ -116,12 +116,12 @@ class Jobs:
             raise ServiceError("import-unknown", job_id[:40])
         return _job(found)
 
-    def of_department(self, department: str, limit: int = 50) -> list[Job]:
+    def of_departments(self, departments: Sequence[str], limit: int = 50) -> list[Job]:
         """The latest first."""
         with self._city.store.read() as reader:
             found = reader.connection.execute(
                 select(IMPORT_JOBS)
-                .where(IMPORT_JOBS.c.department == department)
+                .where(IMPORT_JOBS.c.department.in_(departments))
                 .order_by(IMPORT_JOBS.c.created_at.desc(), IMPORT_JOBS.c.id)
                 .limit(limit)
             )

@@ -138,11 +138,11 @@ def list_credits(
     use: Use, caller: Caller, cursor: Cursor = None, limit: Limit = 50
 ) -> dict[str, Any]:
     """A department sees its own, the credit centre everybody's. No content."""
-    department = None
+    departments = None
     if Role.CREDIT_CENTRE not in caller.roles:
         caller.require(Role.CLERK, Role.SEAL_KEEPER)
-        department = caller.department or ""
-    rows = use.credits.of_department(department, before=before(cursor), limit=limit + 1)
+        departments = use.city.acts_for(caller.department)
+    rows = use.credits.of_departments(departments, before=before(cursor), limit=limit + 1)
     return {
         "credits": [summary_json(use, row) for row in rows[:limit]],
         "next": _next(rows, limit),
@@ -171,11 +171,11 @@ def show(record_id: RecordId, use: Use, caller: Caller) -> dict[str, Any]:
     """For its department and its subject; for the credit centre without sensitive fields."""
     row = use.credits.row(record_id)
     own = caller.subject_nym is not None and caller.subject_nym == row.subject_nym
-    sensitive = own or caller.department == row.department
+    sensitive = own or row.department in use.city.acts_for(caller.department)
     if not own:
         caller.require(Role.CLERK, Role.SEAL_KEEPER, Role.CREDIT_CENTRE)
         if Role.CREDIT_CENTRE not in caller.roles:
-            caller.require_department(row.department)
+            use.city.require_department(caller, row.department)
     return whole_json(use, row, sensitive=sensitive)
 
 

@@ -1,5 +1,6 @@
 """What the city is made of: departments, keys, types, reasons; and who may call."""
 
+from itertools import zip_longest
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,22 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import clients
 from api.context import Caller, Use
 from api.errors import ServiceError
+from api.keymaking import make_key
 from api.principals import Role, revoke_client
-from api.routes.models import (
-    ClientRegistered,
-    DepartmentEnrolled,
-    DepartmentsShown,
-    KeyEnrolled,
-    Myself,
-    ReasonsShown,
-    TypesShown,
-)
-from api.rules.codes import uscc
+from api.routes.authority_models import DepartmentsShown, KeyMade, KeyState
+from api.routes.changes import moment_json
+from api.routes.models import ClientRegistered, Myself, ReasonsShown, TypesShown
 from api.rules.days import iso_time
 from keys.names import cose_key_bytes
 from keys.suites import BY_NAME
-from verifier.authorities import OPERATOR
+from verifier.authorities import EnrolledKey
 from verifier.codec import b64encode
+from verifier.keylife import Moment
 
 router = APIRouter(prefix="/v1", tags=["目录 directory"])
 
@@ -32,20 +28,10 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class DepartmentRequest(_Body):
-    """A department to enrol."""
-
-    id: str = Field(pattern=r"^[a-z][a-z0-9-]{1,31}$", examples=["market"])
-    zh: str = Field(min_length=1, max_length=100)
-    en: str = Field(min_length=1, max_length=100)
-    uscc: str = Field(pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$")
-
-
 class KeyRequest(_Body):
-    """A key to make in this server's custody and to enrol for a department."""
+    """A key to make in this server's custody."""
 
     suite: str = Field("ed25519", description="Signature suite")
-    scope: list[str] = Field(min_length=1, description="Type codes the key may sign")
 
 
 class ClientRequest(_Body):
@@ -62,68 +48,115 @@ class ClientRequest(_Body):
     "/departments", summary="部门与密钥 Departments and their keys", response_model=DepartmentsShown
 )
 def departments(use: Use) -> dict[str, Any]:
-    """As enrolled in the ledger; `index` is where the enrolment stands."""
-    authorities = use.city.authorities
-    listed = []
-    for issuer, department in authorities.departments.items():
-        keys = [
-            {
-                "kid": key.kid.hex(),
-                "suite": key.suite.name,
-                "public": b64encode(cose_key_bytes(key.suite, key.public)),
-                "jwk": key.suite.jwk(key.public),
-                "scope": sorted(key.scope),
-                "valid_from": iso_time(key.valid_from),
-                "valid_until": None if key.valid_until is None else iso_time(key.valid_until),
-                "index": key.index,
-            }
-            for key in authorities.keys.values()
-            if key.issuer == issuer
-        ]
-        listed.append(
-            {
-                "issuer": issuer,
-                "zh": department.zh,
-                "en": department.en,
-                "uscc": department.uscc,
-                "keys": keys,
-            }
-        )
+    """As the ledger has them, with the whole life of every key."""
+    authorities, now = use.city.authorities, use.city.now()
+    listed = [
+        {
+            "issuer": issuer,
+            "zh": department.zh,
+            "en": department.en,
+            "uscc": department.uscc,
+            "former_names": [
+                {"zh": zh, "en": en, "until": iso_time(until)}
+                for until, zh, en in department.former
+            ],
+            "ended": moment_json(department.ended),
+            "successor": department.successor,
+            "keys": [key_json(key, now) for key in authorities.keys_of(issuer)],
+        }
+        for issuer, department in authorities.departments.items()
+    ]
     return {"origin": use.city.origin, "departments": listed}
-
-
-@router.post(
-    "/departments",
-    status_code=201,
-    summary="登记部门 Enrol a department",
-    response_model=DepartmentEnrolled,
-)
-def enrol_department(body: DepartmentRequest, use: Use, caller: Caller) -> dict[str, Any]:
-    """By the operator; the enrolment is a statement in the ledger."""
-    caller.require(Role.OPERATOR)
-    if body.id == OPERATOR:
-        raise ServiceError("request-invalid", "id")
-    index = use.city.enrol_department(body.id, body.zh, body.en, uscc(body.uscc))
-    return {"issuer": use.city.issuer(body.id), "index": index}
 
 
 @router.post(
     "/departments/{slug}/keys",
     status_code=201,
-    summary="登记密钥 Enrol a key",
-    response_model=KeyEnrolled,
+    summary="生成密钥 Make a key",
+    response_model=KeyMade,
 )
-def enrol_key(slug: str, body: KeyRequest, use: Use, caller: Caller) -> dict[str, Any]:
-    """The key is made in custody and never leaves it; its statement proves possession."""
-    caller.require(Role.OPERATOR)
+def make_department_key(slug: str, body: KeyRequest, use: Use, caller: Caller) -> dict[str, Any]:
+    """In custody, which it never leaves. It signs nothing until two officers have enrolled it:
+    the answer is what their proposal needs. A key made before and not enrolled is given again."""
+    if Role.OPERATOR not in caller.roles:
+        caller.require(Role.SEAL_KEEPER)
+        caller.require_department(slug)
     if body.suite not in BY_NAME:
         raise ServiceError("request-invalid", f"suite: {', '.join(BY_NAME)}")
-    known = use.city.type_names.keys()
-    unknown = [code for code in body.scope if code not in known]
-    if unknown:
-        raise ServiceError("catalogue-unknown-type", ", ".join(unknown))
-    index = use.city.enrol_key(slug, body.scope, suite=body.suite)
-    return {"kid": use.city.signer(slug).kid.hex(), "index": index}
+    made = make_key(use.city, slug, body.suite)
+    return {
+        "name": made.name,
+        "suite": made.suite,
+        "kid": made.kid.hex(),
+        "cose_key": b64encode(made.key),
+        "pop": b64encode(made.pop),
+    }
+
+
+_STATE_ZH = {
+    "in-force": "有效",
+    "not-yet": "未到启用时间",
+    "expired": "已过有效期",
+    "suspended": "暂停使用",
+    "retired": "已退役",
+    "compromised": "已泄露",
+}
+
+
+def key_json(key: EnrolledKey, now: int) -> dict[str, Any]:
+    """A key and what became of it, as of Unix time `now`."""
+    state, compromise, certificate = _key_state(key, now), key.compromise, key.certificate
+    moments = [
+        moment_json(Moment(*pair)) for pair in zip(key.suspended, key.suspended_at, strict=True)
+    ]
+    return {
+        "kid": key.kid.hex(),
+        "suite": key.suite.name,
+        "public": b64encode(cose_key_bytes(key.suite, key.public)),
+        "jwk": key.suite.jwk(key.public),
+        "scope": sorted(key.scope),
+        "valid_from": iso_time(key.valid_from),
+        "valid_until": None if key.valid_until is None else iso_time(key.valid_until),
+        "index": max(key.index, 0),
+        "state": state,
+        "state_zh": _STATE_ZH[state],
+        "suspended": [
+            {"since": since, "until": until}
+            for since, until in zip_longest(moments[::2], moments[1::2])
+        ],
+        "retired": moment_json(key.retired),
+        "compromise": None
+        if compromise is None
+        else {
+            "since": iso_time(compromise.since),
+            "before": compromise.before,
+            "count": compromise.count,
+            "told": moment_json(compromise.told),
+        },
+        "replaces": None if key.replaces is None else key.replaces.hex(),
+        "replaced_by": None if key.replaced_by is None else key.replaced_by.hex(),
+        "certificate": None
+        if certificate is None
+        else {
+            "subject": certificate.subject,
+            "issuer": certificate.issuer,
+            "serial": certificate.serial,
+            "not_before": iso_time(certificate.not_before),
+            "not_after": iso_time(certificate.not_after),
+        },
+    }
+
+
+def _key_state(key: EnrolledKey, now: int) -> KeyState:
+    if key.compromise is not None:
+        return "compromised"
+    if key.retired is not None:
+        return "retired"
+    if key.is_suspended:
+        return "suspended"
+    if now < key.valid_from:
+        return "not-yet"
+    return "expired" if key.valid_until is not None and now > key.valid_until else "in-force"
 
 
 @router.get("/types", summary="证照与信用类型 Licence and credit types", response_model=TypesShown)

@@ -146,7 +146,7 @@ def _bounded(receive: Receive, most: int) -> Receive:
 def list_imports(use: Use, caller: Caller) -> dict[str, Any]:
     """The fifty latest."""
     caller.require(Role.CLERK, Role.SEAL_KEEPER)
-    jobs = use.imports.jobs.of_department(caller.department or "")
+    jobs = use.imports.jobs.of_departments(use.city.acts_for(caller.department))
     return {"imports": [report(job) for job in jobs]}
 
 

@@ -151,7 +151,7 @@ def list_licences(
 ) -> dict[str, Any]:
     """Newest first. No content: open a record for that."""
     caller.require(Role.CLERK, Role.SEAL_KEEPER)
-    query = select(LICENCES).where(LICENCES.c.department == caller.department)
+    query = select(LICENCES).where(LICENCES.c.department.in_(use.city.acts_for(caller.department)))
     if type is not None:
         query = query.where(LICENCES.c.type_code == use.city.catalogue.licence_type(type).code)
     if state is not None:
@@ -187,7 +187,7 @@ def search(body: SearchRequest, use: Use, caller: Caller) -> dict[str, Any]:
         rows = use.licences.by_holder(canonical_code(body.holder))
     else:
         raise ServiceError("request-invalid", "type and number, or holder")
-    own = [row for row in rows if row.department == caller.department]
+    own = [row for row in rows if row.department in use.city.acts_for(caller.department)]
     return {"licences": [row_json(use, row) for row in own]}
 
 
@@ -307,7 +307,7 @@ def _visible(use: Services, caller: Principal, record_id: str) -> Row[Any]:
     own = caller.subject_nym is not None and caller.subject_nym == row.holder_nym
     if not own:
         caller.require(Role.CLERK, Role.SEAL_KEEPER)
-        caller.require_department(row.department)
+        use.city.require_department(caller, row.department)
     return row
 
 

@@ -198,42 +198,6 @@ class VerdictAnswer(BaseModel):
     status: StatusKnown
 
 
-class KeyShown(BaseModel):
-    """An enrolled key. `index`: where its enrolment stands in the ledger."""
-
-    kid: str
-    suite: str
-    public: str = Field(description="COSE_Key, base64")
-    jwk: dict[str, Any]
-    scope: list[str] = Field(description="Type codes it may sign")
-    valid_from: str
-    valid_until: str | None
-    index: int
-
-
-class DepartmentShown(BaseModel):
-    issuer: str
-    zh: str
-    en: str
-    uscc: str = Field(description="统一社会信用代码; empty for the operator")
-    keys: list[KeyShown]
-
-
-class DepartmentsShown(BaseModel):
-    origin: str
-    departments: list[DepartmentShown]
-
-
-class DepartmentEnrolled(BaseModel):
-    issuer: str
-    index: int
-
-
-class KeyEnrolled(BaseModel):
-    kid: str
-    index: int
-
-
 class FieldShown(BaseModel):
     """One row of a field dictionary."""
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-import api.city
+import api.founding
 import keys.custody.keyfile
 from api.app import bare_app, seat
 from api.city import City
@@ -24,7 +24,7 @@ def _remembered() -> Iterator[None]:
     which the tests of `keys` and those that start processes do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(keys.custody.keyfile, "_stretch", _hashed)
-        patch.setattr(api.city, "load_catalogue", cache(api.city.load_catalogue))
+        patch.setattr(api.founding, "load_catalogue", cache(api.founding.load_catalogue))
         yield
 
 

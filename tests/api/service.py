@@ -4,7 +4,8 @@ A city is founded once a session, with every department of the catalogue and a c
 role; each test gets a copy of its folder.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,10 +14,19 @@ from typing import Any
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from api.city import City, found, open_city
+from api import change_facts
+from api.changes import ChangeDesk
+from api.city import City
 from api.demo_people import demo_licences
+from api.founding import found, open_city
+from api.keymaking import make_key
+from api.officers import Card, make_card
 from api.principals import Role, create_client
 from api.settings import Settings
+from keys.signer import SoftwareSigner
+from tests.city import signer as seeded_signer
+from verifier.authorities import OPERATOR
+from verifier.kinds import DEPARTMENT, KEY
 
 ORIGIN = "test.zhenglian.example"
 NOW = 1_790_043_600
@@ -35,6 +45,9 @@ CALLERS: Mapping[str, tuple[tuple[Role, ...], str | None]] = {
     "health": ((Role.CLERK, Role.SEAL_KEEPER, Role.VERIFIER), "health"),
 }
 """Client id → roles and department. `company` and `citizen` are the holders of sample 0."""
+
+CHIEFS = ("chief-1", "chief-2")
+"""The operator's officers. Those of a department go by `<slug>-1` and `<slug>-2`."""
 
 
 class Clock:
@@ -146,19 +159,65 @@ def settings_of(folder: Path, **changes: Any) -> Settings:
     return Settings(_env_file=None, **{**values, **changes})  # type: ignore[call-arg]
 
 
+def officer(name: str) -> SoftwareSigner:
+    """The key of an officer, the same in every test."""
+    return seeded_signer(f"officer {name}")
+
+
+def card(name: str, of: str = OPERATOR, origin: str = ORIGIN) -> Card:
+    return make_card(officer(name), id=name, of=of, origin=origin)
+
+
+def found_city(settings: Settings, clock: Callable[[], float] = time.time) -> City:
+    """A city with the operator's two officers and nothing else."""
+    cards = [card(name, origin=settings.origin) for name in CHIEFS]
+    return found(settings, officers=cards, clock=clock)
+
+
+def decide(
+    city: City,
+    kind: int,
+    facts: Mapping[str, Any],
+    proposer: str = CHIEFS[0],
+    approver: str = CHIEFS[1],
+) -> int:
+    """A change proposed by one officer and approved by another; its ledger index."""
+    return ChangeDesk(city).decide(
+        kind, facts, proposer=officer(proposer), approver=officer(approver)
+    )
+
+
+def enrol_department(city: City, slug: str, zh: str, en: str, uscc: str) -> int:
+    """Enrols a department with two officers; its ledger index."""
+    cards = [card(f"{slug}-{number}", slug, city.origin) for number in (1, 2)]
+    return decide(city, DEPARTMENT, change_facts.department(slug, zh, en, uscc, cards))
+
+
+def enrol_key(city: City, slug: str, scope: Sequence[str], suite: str = "ed25519") -> int:
+    """Makes a key for a department in the city's custody and enrols it; its ledger index."""
+    made = make_key(city, slug, suite)
+    facts = change_facts.key(slug, made.key, made.pop, scope, city.now())
+    return decide(city, KEY, facts, f"{slug}-1")
+
+
+def lose_keys(city: City, slug: str) -> Path:
+    """Takes a department's keys out of custody; returns the folder they are now in."""
+    custody = city.settings.data / "custody"
+    elsewhere = custody.parent / f"elsewhere-{slug}"
+    elsewhere.mkdir()
+    for path in custody.glob(f"dept-{slug}.*"):
+        path.rename(elsewhere / path.name)
+    city.signers.look()
+    return elsewhere
+
+
 def found_template(folder: Path) -> Template:
     """Founds the city that the tests copy."""
-    settings, clock = settings_of(folder), Clock(NOW - 1_000 * DAY)
-    city = found(settings, clock=clock)
+    city = found_city(settings_of(folder), Clock(NOW - 1_000 * DAY))
     for slug, department in city.catalogue.departments.items():
-        city.enrol_department(slug, department.zh, department.en, department.uscc)
-        scope = [kind.code for kind in city.catalogue.licence_types.values() if kind.issuer == slug]
-        scope += [
-            kind.code
-            for kind in city.catalogue.credit_types.values()
-            if not kind.issuers or slug in kind.issuers
-        ]
-        city.enrol_key(slug, scope, suite="es256" if slug == "health" else "ed25519")
+        enrol_department(city, slug, department.zh, department.en, department.uscc)
+        scope = change_facts.catalogue_scope(city, slug)
+        enrol_key(city, slug, scope, suite="es256" if slug == "health" else "ed25519")
     keys = {}
     subjects = {
         "company": str(sample("food-licence")["uscc"]),

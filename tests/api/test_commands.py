@@ -21,13 +21,21 @@ from fastapi.testclient import TestClient
 
 import api.commands.run
 from api.app import create_app
-from api.city import open_city
 from api.cli import main
 from api.clients import register_client
 from api.demo_people import _food_number
+from api.founding import open_city
 from api.principals import Role
 from ledger.readside import DirectoryReadSide
-from tests.api.service import PASSPHRASE, sample, settings_of
+from tests.api.service import (
+    CHIEFS,
+    PASSPHRASE,
+    card,
+    enrol_department,
+    enrol_key,
+    sample,
+    settings_of,
+)
 from verifier.checkpoint import open_checkpoint
 from verifier.note import parse_vkey
 from verifier.pack import open_pack
@@ -136,14 +144,18 @@ class Server:
 def cli(argon2: None, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """A founded city with a department, its key and a clerk, whose API key is kept beside it."""
     cli = Cli(tmp_path_factory.mktemp("city") / "var")
-    assert cli.run("found", "--suite", "es256") == 0
+    cards = []
+    for name in CHIEFS:
+        path = cli.data.parent / f"{name}.card"
+        path.write_text(card(name, origin=ORIGIN).text())
+        cards += ["--officer", str(path)]
+    assert cli.run("found", "--suite", "es256") == 2  # nobody who could decide anything
+    assert cli.run("found", "--suite", "es256", *cards) == 0
     settings = settings_of(cli.data, origin=ORIGIN)
     with closing(open_city(settings)) as city:
         market = city.catalogue.departments["market"]
-        city.enrol_department("market", market.zh, market.en, market.uscc)
-        city.enrol_key(
-            "market", [city.catalogue.licence_type("food-licence").code], suite="ed25519"
-        )
+        enrol_department(city, "market", market.zh, market.en, market.uscc)
+        enrol_key(city, "market", [city.catalogue.licence_type("food-licence").code])
         key = register_client(
             city, client="clerk", name="经办", roles=[Role.CLERK], department="market"
         )

@@ -32,7 +32,16 @@ from tests.api.records import (
     statement_at,
     stored_bytes,
 )
-from tests.api.service import DAY, NOW, Service, problem_of, sample
+from tests.api.service import (
+    DAY,
+    NOW,
+    Service,
+    enrol_department,
+    enrol_key,
+    lose_keys,
+    problem_of,
+    sample,
+)
 from verifier import kinds
 from verifier.codec import b64decode
 from verifier.proof import check_proof
@@ -464,14 +473,12 @@ def test_expiry_waits_for_a_department_whose_key_is_not_here(
 ) -> None:
     mine = published(service)
     record(service, penalty(docno="警1号"), who="police")
-    key = folder / "custody" / "dept-police.zlkey"
-    elsewhere = key.rename(folder / "elsewhere")
-    signer = service.city.signers.pop("police")
+    elsewhere = lose_keys(service.city, "police")
     service.clock.now = at(2027, 9, 19)
     assert service.post("operator", "/v1/credits/expire").json() == {"expired": 1}
     assert "signer-missing" in caplog.text
-    elsewhere.rename(key)
-    service.city.signers["police"] = signer
+    for path in elsewhere.iterdir():
+        path.rename(folder / "custody" / path.name)
     assert service.post("operator", "/v1/credits/expire").json() == {"expired": 1}
     assert service.get("market", f"/v1/credits/{mine}").json()["state"] == "expired"
 
@@ -495,8 +502,8 @@ def test_who_may_not_record(service: Service) -> None:
 
 def test_a_key_signs_only_what_its_scope_has(service: Service) -> None:
     city = service.city
-    city.enrol_department("narrow", "窄局", "Narrow Bureau", COMPANY)
-    city.enrol_key("narrow", ["YZSX"], suite="ed25519")
+    enrol_department(city, "narrow", "窄局", "Narrow Bureau", COMPANY)
+    enrol_key(city, "narrow", ["YZSX"])
     add_caller(service, "narrow", Role.CLERK, Role.SEAL_KEEPER, department="narrow")
     found = refuse_record(service, "credit-type-out-of-scope", "narrow")
     assert found["status"] == 403

@@ -8,14 +8,15 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
-from api.city import City, found, open_city
+from api.city import City
 from api.credits import Credits
-from api.demo import DEMO_CITIZEN, DEMO_COMPANY, FILE, make_demo, read_demo
+from api.demo import DEMO_CITIZEN, DEMO_COMPANY, FILE, demo_cards, make_demo, read_demo
 from api.demo_people import demo_licences
+from api.founding import found, open_city
 from api.licences import Licences
 from api.principals import authenticate
 from api.settings import Settings
-from tests.api.service import DAY, NOW, Clock, settings_of
+from tests.api.service import DAY, NOW, Clock, found_city, settings_of
 from verifier.judge import judge
 from verifier.pack import open_pack
 from verifier.statement import parse_statement
@@ -48,10 +49,15 @@ def outline(city: City) -> Mapping[str, Any]:
     return {"licences": found_, "kinds": kinds, "departments": sorted(city.authorities.departments)}
 
 
+def found_demo(folder: Path) -> City:
+    settings = demo_settings(folder)
+    return found(settings, officers=demo_cards(settings), clock=Clock())
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
     """A finished demo, that no test changes."""
-    city = found(demo_settings(tmp_path_factory.mktemp("demo") / "var"), clock=Clock())
+    city = found_demo(tmp_path_factory.mktemp("demo") / "var")
     steps: list[str] = []
     make_demo(city, steps.append)
     assert len(steps) > 8
@@ -107,7 +113,7 @@ def test_making_it_again_changes_nothing(made: City) -> None:
 def finish(folder: Path, cut: Callable[[City, int], None], most: int) -> City:
     """Starts until one attempt is not cut off; `cut` arms attempt n."""
     for attempt in range(most):
-        city = found(demo_settings(folder), clock=Clock())
+        city = found_demo(folder)
         try:
             cut(city, attempt)
         except CutOff:
@@ -223,7 +229,7 @@ def test_the_people_are_always_the_same() -> None:
 def test_a_city_without_a_demo(tmp_path: Path) -> None:
     assert read_demo(tmp_path) is None
     settings = settings_of(tmp_path / "var")
-    found(settings, clock=Clock()).close()
+    found_city(settings, Clock()).close()
     city = open_city(settings, clock=Clock())
     with TestClient(create_app(city)) as client:
         assert client.app.state.sample_qr("valid") is None  # type: ignore[attr-defined]

@@ -668,15 +668,15 @@ def test_the_database_holds_nothing_personal_in_the_clear(service: Service) -> N
 def test_a_store_that_fails_leaves_nothing(service: Service) -> None:
     """What the ledger cannot store is not acknowledged, and the licence can be issued later."""
     ledger = service.city.ledger
-    append = ledger.append
+    submit = ledger.submit
 
     def failing(*_: object, **__: object) -> None:
         raise LedgerError("ledger-store-failed", "disk full")
 
-    ledger.append = failing  # type: ignore[assignment,method-assign]
+    ledger.submit = failing  # type: ignore[assignment,method-assign]
     body = {"type": "food-licence", "fields": sample("food-licence")}
     problem_of(service.post("market", "/v1/licences", body), "ledger-store-failed", 500)
-    ledger.append = append  # type: ignore[method-assign]
+    ledger.submit = submit  # type: ignore[method-assign]
     service.issue()
 
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.city import open_city
+from api.founding import open_city
 from keys.custody import FileCustody
 from ledger.errors import LedgerError
 from tests.api.service import Clock, Service, Template, problem_of, sample, settings_of

@@ -4,7 +4,7 @@ import pytest
 
 import api.packs
 import api.status_indices
-from tests.api.service import DAY, Service
+from tests.api.service import DAY, Service, lose_keys
 from verifier.judge import judge
 from verifier.pack import open_pack
 from verifier.trust import Trust
@@ -115,8 +115,7 @@ def test_status_places_are_never_handed_out_twice(service: Service) -> None:
 def test_a_list_without_its_key_is_left_out(service: Service) -> None:
     """Another server keeps this department's key: its licences are amber from this pack."""
     qr, other = service.issue()["qr"], service.issue("id-card")["qr"]
-    del service.city.signers["market"]
-    service.city.custody._path("dept-market").unlink()
+    lose_keys(service.city, "market")
     trust = pack(service)
     assert colour(service, qr, trust) == (Colour.AMBER, "status-unknown")
     assert colour(service, other, trust) == (Colour.GREEN, "valid")

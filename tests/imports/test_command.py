@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from api.city import City
 from api.commands import importing
 from api.errors import ServiceError
+from tests.api.service import lose_keys
 from tests.imports.helpers import COMPANY_HEADER, COMPANY_MAP, company, write_csv
 
 
@@ -53,11 +54,10 @@ def test_a_refused_row_is_1_and_the_others_are_issued(shell: Path, city: City) -
 
 
 def test_a_city_without_the_departments_key_refuses_before_the_first_row(
-    shell: Path, city: City, monkeypatch: pytest.MonkeyPatch
+    shell: Path, city: City
 ) -> None:
     write_csv(shell / "x.csv", COMPANY_HEADER, [company(1)])
-    monkeypatch.delitem(city.signers, "market")
-    (city.settings.data / "custody" / "dept-market.zlkey").unlink()
+    lose_keys(city, "market")
     done = run("--map", "m.toml", "x.csv")
     assert isinstance(done.exception, ServiceError)
     assert done.exception.code == "signer-missing"

@@ -499,8 +499,8 @@ def test_details_are_no_formulas_for_a_spreadsheet(city: City, tmp_path: Path) -
 def test_jobs_are_listed_and_unknown_ones_are_not(city: City, tmp_path: Path) -> None:
     made = importer(city, write_csv(tmp_path / "x.csv", FOOD_HEADER, [food(1)]))
     made.run()
-    assert [job.id for job in made.jobs.of_department("market")] == [made.job.id]
-    assert made.jobs.of_department("police") == []
+    assert [job.id for job in made.jobs.of_departments(["market"])] == [made.job.id]
+    assert made.jobs.of_departments(["police"]) == []
     with pytest.raises(ServiceError) as caught:
         made.jobs.get("none")
     assert caught.value.code == "import-unknown"

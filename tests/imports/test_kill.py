@@ -84,7 +84,7 @@ def test_killed_again_and_again(folder: Path, tmp_path: Path, repo: Path) -> Non
 
 def check(city: City, acknowledged: int, licences: int) -> None:
     """What a dead process left: the job, the licences and the ledger agree, and audit clean."""
-    (job,) = Jobs(city).of_department("market")
+    (job,) = Jobs(city).of_departments(["market"])
     assert job.position >= acknowledged
     with city.store.read() as reader:
         held = reader.connection.execute(select(LICENCES)).all()
@@ -108,7 +108,7 @@ def check(city: City, acknowledged: int, licences: int) -> None:
 
 def finished(city: City, file: Path) -> None:
     """As if nothing had ever happened."""
-    (job,) = Jobs(city).of_department("market")
+    (job,) = Jobs(city).of_departments(["market"])
     assert (job.state, job.position) == (DONE, len(rows()))
     assert job.counts["issued"] == NUMBERS
     assert job.counts["renewed"] == 2 * NUMBERS

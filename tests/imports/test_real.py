@@ -20,14 +20,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select
 
-from api.city import City, found
+from api import change_facts
+from api.city import City
 from api.imports.jobs import RowFault
 from api.imports.report import error_csv
 from api.licences import Licences
 from api.packs import make_pack
 from api.tables import ACTS, LICENCES
 from ledger.export import export
-from tests.api.service import settings_of
+from tests.api.service import enrol_department, enrol_key, found_city, settings_of
 from tests.imports.helpers import COMPANY_MAP, Outcome, run
 from verifier.judge import judge
 from verifier.pack import open_pack
@@ -73,11 +74,10 @@ def imported(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Imported]:
     folder = tmp_path_factory.mktemp("real")
-    city = found(settings_of(folder / "var"))
+    city = found_city(settings_of(folder / "var"))
     market = city.catalogue.departments["market"]
-    city.enrol_department(market.slug, market.zh, market.en, market.uscc)
-    types = [kind.code for kind in city.catalogue.licence_types.values() if kind.issuer == "market"]
-    city.enrol_key(market.slug, types, suite="ed25519")
+    enrol_department(city, market.slug, market.zh, market.en, market.uscc)
+    enrol_key(city, market.slug, change_facts.catalogue_scope(city, market.slug))
     outcomes, rows = [], []
     for name, map_name in (
         ("shanghai_2004.csv", "shanghai_2004.toml"),
@@ -297,7 +297,7 @@ def test_a_change_of_the_export_is_named(
 def test_an_older_checkpoint_is_named(empty: Path, imported: Imported, tmp_path: Path) -> None:
     """The log shows the head of yesterday to one who has seen today's."""
     health = imported.city.catalogue.departments["health"]
-    imported.city.enrol_department(health.slug, health.zh, health.en, health.uscc)
+    enrol_department(imported.city, health.slug, health.zh, health.en, health.uscc)
     export(imported.city.ledger, tmp_path / "newer")
     shutil.copy(tmp_path / "newer" / "checkpoint", empty / "seen")
     status, report = audited(empty, "--since", "seen")

@@ -1,0 +1,194 @@
+"""What a proposal would do, in plain words, so that nobody approves what they cannot read."""
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+
+from api.rules.days import iso_time
+from keys.errors import KeysError
+from keys.names import kid as key_id
+from keys.names import parse_cose_key
+from verifier.authorities import OPERATOR, Authorities
+from verifier.kinds import (
+    CA,
+    CA_WITHDRAWN,
+    DEPARTMENT,
+    DEPARTMENT_CHANGED,
+    KEY,
+    KEY_CHANGED,
+    OFFICER,
+    OFFICER_LEFT,
+)
+from verifier.trust import TypeName
+
+Words = tuple[str, str]
+"""Chinese, English."""
+Facts = Mapping[str, Any]
+_ACTS: Mapping[str, Words] = {
+    "suspend": ("暂停使用", "suspend"),
+    "resume": ("恢复使用", "resume"),
+    "retire": ("退役", "retire"),
+    "compromise": ("宣告泄露", "declare compromised"),
+}
+
+
+class _Names:
+    """Names as far as they are known: offline, slugs and codes stand for themselves."""
+
+    def __init__(self, authorities: Authorities | None, types: Mapping[str, TypeName]) -> None:
+        self._authorities = authorities
+        self._types = types
+
+    def department(self, slug: object) -> Words:
+        if slug == OPERATOR:
+            return "账本运营者", "the ledger's operator"
+        known = None
+        if self._authorities is not None:
+            issuer = f"{self._authorities.origin}/{slug}"
+            known = self._authorities.departments.get(issuer)
+        return (str(slug), str(slug)) if known is None else (known.zh, known.en)
+
+    def key(self, kid: object) -> Words:
+        """A key id with its department."""
+        name = kid.hex() if isinstance(kid, bytes) else str(kid)
+        known = None
+        if self._authorities is not None and isinstance(kid, bytes):
+            known = self._authorities.keys.get(kid)
+        if known is None:
+            return f"密钥 {name}", f"key {name}"
+        zh, en = self.department(known.issuer.rpartition("/")[2])
+        return f"{zh}的密钥 {name} ({known.suite.name})", f"key {name} ({known.suite.name}) of {en}"
+
+    def scope(self, codes: object) -> Words:
+        listed = [str(code) for code in codes] if isinstance(codes, list) else []
+        known = [self._types.get(code) for code in listed]
+        zh = [code if name is None else name.zh for code, name in zip(listed, known, strict=True)]
+        en = [code if name is None else name.en for code, name in zip(listed, known, strict=True)]
+        return "、".join(zh) or "无", ", ".join(en) or "none"
+
+
+def describe(
+    kind: int,
+    facts: Facts,
+    *,
+    authorities: Authorities | None = None,
+    types: Mapping[str, TypeName] | None = None,
+) -> Words:
+    """(Chinese, English) of what a change would do. Facts that do not fit read as they are."""
+    try:
+        return _WORDS[kind](facts, _Names(authorities, types or {}))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return f"无法读懂的变更 {facts!r}"[:400], f"a change that cannot be read: {facts!r}"[:400]
+
+
+def _department(facts: Facts, _: _Names) -> Words:
+    officers = ", ".join(each[0] for each in facts["officers"])
+    return (
+        f"登记部门 {facts['zh']} ({facts['id']})，代码 {facts['uscc']}，首任经办人 {officers}",
+        f"enrol {facts['en']} ({facts['id']}), code {facts['uscc']}, with the officers {officers}",
+    )
+
+
+def _key(facts: Facts, names: _Names) -> Words:
+    zh, en = names.department(facts["dept"])
+    kid, suite = _kid_of(facts["key"])
+    scope_zh, scope_en = names.scope(facts["scope"])
+    start = iso_time(facts["from"])
+    until_zh = f"至 {iso_time(facts['until'])}" if "until" in facts else "起长期"
+    until_en = f"until {iso_time(facts['until'])}" if "until" in facts else "without end"
+    zh = f"为{zh}登记密钥 {kid} ({suite})，自 {start} {until_zh}，可签 {scope_zh}"
+    en = f"enrol key {kid} ({suite}) for {en}, from {start} {until_en}, to sign {scope_en}"
+    if "replaces" in facts:
+        old, overlap = facts["replaces"].hex(), iso_time(facts["overlap"])
+        zh += f"；替换密钥 {old}，旧密钥可用至 {overlap}"
+        en += f"; it replaces key {old}, which signs until {overlap}"
+    if "x5c" in facts:
+        zh += f"；附证书链（{len(facts['x5c'])} 张）"
+        en += f"; with a chain of {len(facts['x5c'])} certificates"
+    return zh, en
+
+
+def _key_changed(facts: Facts, names: _Names) -> Words:
+    act_zh, act_en = _ACTS[facts["act"]]
+    key_zh, key_en = names.key(facts["key"])
+    zh, en = f"{act_zh}：{key_zh}", f"{act_en} {key_en}"
+    if facts["act"] == "compromise":
+        since, before, count = iso_time(facts["since"]), facts["before"], facts["count"]
+        zh += f"；自 {since} 起或自第 {before} 条起的签名一律无效，此前 {count} 条有效"
+        en += (
+            f"; nothing counts that it signed since {since} or that stands at or after entry "
+            f"{before}; the {count} entries before do"
+        )
+    return zh, en
+
+
+def _department_changed(facts: Facts, names: _Names) -> Words:
+    slug, act = facts["id"], facts["act"]
+    zh, en = names.department(slug)
+    if act == "rename":
+        return (
+            f"部门更名：{zh} ({slug}) → {facts['zh']}",
+            f"rename {en} ({slug}) to {facts['en']}",
+        )
+    if act == "merge":
+        into_zh, into_en = names.department(facts["into"])
+        return (
+            f"部门合并：{zh} ({slug}) 并入 {into_zh} ({facts['into']})，其密钥全部退役",
+            f"merge {en} ({slug}) into {into_en} ({facts['into']}); its keys retire",
+        )
+    if act == "close":
+        return (
+            f"撤销部门：{zh} ({slug})，其密钥全部退役",
+            f"close {en} ({slug}); its keys retire",
+        )
+    raise ValueError(act)
+
+
+def _officer(facts: Facts, names: _Names) -> Words:
+    zh, en = names.department(facts["of"])
+    kid, suite = _kid_of(facts["key"])
+    return (
+        f"登记经办人 {facts['id']}（{zh}），密钥 {kid} ({suite})",
+        f"enrol the officer {facts['id']} of {en}, key {kid} ({suite})",
+    )
+
+
+def _officer_left(facts: Facts, _: _Names) -> Words:
+    return f"经办人 {facts['id']} 离任", f"the officer {facts['id']} leaves office"
+
+
+def _ca(facts: Facts, _: _Names) -> Words:
+    name = sha256(facts["cert"]).hexdigest()
+    return (
+        f"认可认证机构 {facts['zh']}，根证书 SHA-256 {name}",
+        f"recognise the certification authority {facts['en']}, certificate SHA-256 {name}",
+    )
+
+
+def _ca_withdrawn(facts: Facts, names: _Names) -> Words:
+    name = facts["cert"].hex()
+    return (
+        f"不再认可认证机构，根证书 SHA-256 {name}",
+        f"no longer recognise the certification authority of certificate SHA-256 {name}",
+    )
+
+
+def _kid_of(cose_key: bytes) -> Words:
+    """(key id, suite) of a COSE_Key."""
+    try:
+        suite, public = parse_cose_key(cose_key)
+    except KeysError as error:
+        return "?", error.code
+    return key_id(suite, public).hex(), suite.name
+
+
+_WORDS: Mapping[int, Callable[[Facts, _Names], Words]] = {
+    DEPARTMENT: _department,
+    KEY: _key,
+    KEY_CHANGED: _key_changed,
+    DEPARTMENT_CHANGED: _department_changed,
+    OFFICER: _officer,
+    OFFICER_LEFT: _officer_left,
+    CA: _ca,
+    CA_WITHDRAWN: _ca_withdrawn,
+}

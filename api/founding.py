@@ -1,0 +1,159 @@
+"""Founding a city, and opening it: its keys in custody, its tables, its genesis."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.city import City
+from api.custody import file_custody, open_custody
+from api.errors import ServiceError
+from api.keymaking import spare_keys
+from api.officers import Card, check_card
+from api.passphrase import make_passphrase, read_passphrase
+from api.roll import Roll, newest_of
+from api.rules.catalogue import load_catalogue
+from api.rules.workdays import builtin_calendar
+from api.settings import Settings
+from api.signers import Signers
+from api.tables import ENROLMENTS, METADATA
+from api.vault import Vault
+from keys.names import cose_key_bytes
+from ledger.ledger import Ledger
+from ledger.model import Appended, Draft
+from ledger.stores import open_store
+from verifier.authorities import OPERATOR, Authorities
+from verifier.kinds import GENESIS
+from verifier.note import NoteSigner, make_vkey
+from verifier.statement import Content, parse_statement, sign_statement
+
+LOG_KEY, KEK, PSEUDONYM = "log", "kek", "pseudonym"
+OFFICERS_NEEDED = 2
+"""Of the operator, at the genesis; each change takes two."""
+_log = logging.getLogger("zhenglian.city")
+
+
+def found(
+    settings: Settings,
+    *,
+    officers: Sequence[Card] = (),
+    suite: str = "ed25519",
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = os.urandom,
+) -> City:
+    """Makes the keys of the operator and the log, the tables and the genesis, and opens the city.
+
+    `officers` are the operator's first, two at least: they decide who else may sign. Founding
+    again continues what an interrupted founding left; a founded city is just opened. Raises
+    `ServiceError` found-officers-missing, officer-card-foreign; `Refused` enrolment-…
+    """
+    for card in officers:
+        check_card(card, settings.origin, OPERATOR)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    files = file_custody(settings, make_passphrase(settings))
+    custody = open_custody(settings, files)
+    present = {entry.name for entry in custody.list()}
+    for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite)):
+        if name not in present:
+            custody.create(name, kind)
+    kept = {entry.name for entry in files.list()}
+    for name in (KEK, PSEUDONYM):
+        if name not in kept:
+            files.create_secret(name)
+    city = open_city(settings, clock=clock, random=random)
+    if city.roll.known.newest < 0:
+        try:
+            _genesis(city, officers)
+        except BaseException:
+            city.close()
+            raise
+        _log.info("founded %s", settings.origin)
+    return city
+
+
+def _genesis(city: City, officers: Sequence[Card]) -> None:
+    if len(officers) < OFFICERS_NEEDED:
+        raise ServiceError("found-officers-missing", f"{len(officers)} / {OFFICERS_NEEDED}")
+    settings, operator = city.settings, city.custody.open(OPERATOR)
+    content = Content(
+        GENESIS,
+        facts={
+            "origin": settings.origin,
+            "log": make_vkey(settings.origin, city.custody.open(LOG_KEY).public).text(),
+            "name_zh": settings.name_zh,
+            "name_en": settings.name_en,
+            "key": cose_key_bytes(operator.suite, operator.public),
+            "officers": [card.facts() for card in officers],
+        },
+    )
+    raw = sign_statement(
+        content,
+        issuer=city.issuer(OPERATOR),
+        subject=city.new_record_id(),
+        issued_at=city.now(),
+        signer=operator,
+    )
+    Authorities().enrol(parse_statement(raw), 0)
+
+    def remember(connection: Connection, appended: Sequence[Appended]) -> None:
+        if newest_of(connection) >= 0:
+            raise _FoundedMeanwhile
+        (entry,) = appended
+        connection.execute(insert(ENROLMENTS), {"idx": entry.index, "statement": entry.entry})
+
+    with suppress(_FoundedMeanwhile):
+        city.ledger.append([Draft(raw, GENESIS, OPERATOR)], remember)
+    city.roll.current()
+
+
+class _FoundedMeanwhile(Exception):
+    """Another process founded the city first; nothing was written."""
+
+
+def open_city(
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.time,
+    random: Callable[[int], bytes] = os.urandom,
+) -> City:
+    """Opens custody, store and ledger, replays the statements of authority, opens the keys that
+    may still sign."""
+    files = file_custody(settings, read_passphrase(settings))
+    custody = open_custody(settings, files)
+    log_signer = custody.open(LOG_KEY)
+    store = open_store(settings.database_url)
+    store.create(METADATA)
+    city = City(
+        settings=settings,
+        store=store,
+        ledger=Ledger.open(
+            store,
+            origin=settings.origin,
+            signers=[NoteSigner(settings.origin, log_signer)],
+            clock=clock,
+        ),
+        catalogue=load_catalogue(settings.catalogue),
+        calendar=builtin_calendar(),
+        vault=Vault(files.open_secret(KEK), files.open_secret(PSEUDONYM), random),
+        custody=custody,
+        roll=Roll(store),
+        signers=Signers(custody),
+        clock=clock,
+        random=random,
+    )
+    if city.database_file is not None:
+        there = city.database_file.stat()
+        city.opened_file = (there.st_dev, there.st_ino)
+    try:
+        authorities = city.roll.current().authorities
+    except SQLAlchemyError as error:
+        city.close()
+        raise ServiceError("city-of-another-version") from error
+    city.signers.open_all(authorities, city.now())
+    for spare in spare_keys(city):
+        _log.warning("%s is in custody but not enrolled; not used", spare.name)
+    return city
