@@ -41,7 +41,6 @@ _SM2_SIGNATURES = frozenset({_SM2_SIGNATURE, _SM2_SIGNATURE + b"\x05\x00"})
 _UNREADABLE = (
     ValueError,
     TypeError,
-    UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
@@ -125,6 +124,8 @@ def parse(der: bytes) -> Parsed:
         raise Refused("chain-malformed", type(error).__name__) from error
     if not subject or not issuer or max(len(subject), len(issuer)) > MAX_NAME:
         raise Refused("chain-malformed", f"a name of 1 to {MAX_NAME} characters")
+    if not (subject + issuer).isprintable():
+        raise Refused("chain-malformed", "a control character in a name")
     if not 0 < certificate.serial_number < MAX_SERIAL:
         raise Refused("chain-malformed", "serial number")
     basic = _value(extensions.get(ExtensionOID.BASIC_CONSTRAINTS))

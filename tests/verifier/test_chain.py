@@ -194,6 +194,20 @@ def test_names_that_are_missing_or_endless() -> None:
     refused("chain-malformed", _self_signed(LEAF.key, name=endless), key=LEAF.key)
 
 
+def test_names_of_no_text_and_with_control_characters() -> None:
+    name = x509.Name.from_rfc4514_string("CN=abcd")
+    der, plain = _self_signed(LEAF.key, name=name), b"\x0c\x04abcd"
+    assert parse(der).subject == "CN=abcd"
+    for other in (b"\x03\x04\x00bcd", b"\x0c\x04\xff\xfe\xff\xfe", b"\x0c\x04ab\nd"):
+        refused("chain-malformed", der.replace(plain, other), key=LEAF.key)
+
+
+def test_an_extension_that_cannot_be_read() -> None:
+    names = x509.ObjectIdentifier("2.5.29.17")
+    address = x509.UnrecognizedExtension(names, bytes.fromhex("3004a3020500"))  # X.400
+    refused("chain-malformed", ROOT.issue(LEAF.key, "局", extra=[(address, False)]))
+
+
 def test_a_serial_number_of_21_octets() -> None:
     whole = parse(LEAF.der).x509
     serial = b"\x02\x01" + bytes([whole.serial_number % 256])
@@ -331,6 +345,8 @@ def test_no_anchor_or_another_of_the_same_name() -> None:
 
 def test_a_department_cannot_recognise_itself() -> None:
     refused("chain-untrusted", Made(LEAF.key, "局").issue(LEAF.key, "局"))
+    listed = Made(LEAF.key, "局").issue(LEAF.key, "局")
+    refused("chain-not-ca", listed, anchors=[listed.der])
     self_made = root(LEAF.key, "局")
     refused("chain-usage", self_made, anchors=[self_made.der])
 
