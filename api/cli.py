@@ -5,9 +5,10 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.commands import importing
+from api.commands import importing, packs
 from api.commands import run as run_commands
 from api.commands.audit import audit_command
+from api.commands.custody import custody_app, signer_command
 from api.errors import ServiceError
 from keys.errors import ZhenglianError
 from verifier import cli as verifier_cli
@@ -22,11 +23,13 @@ app = typer.Typer(
 app.command("run")(run_commands.run)
 app.command("serve")(run_commands.serve)
 app.command("found")(run_commands.found_command)
-app.command("pack")(run_commands.pack)
+app.add_typer(packs.app, name="pack")
 app.command("export")(run_commands.export_command)
 app.command("audit")(audit_command)
 app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
+app.command("signer")(signer_command)
+app.add_typer(custody_app)
 
 
 @app.command(

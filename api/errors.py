@@ -93,6 +93,28 @@ class ServiceError(ZhenglianError):
             "口令文件可被他人读取，请改为仅本人可读 (chmod 600)",
             "other users may read the passphrase file; make it private (chmod 600)",
         ),
+        "custody-invalid": (
+            "ZHENGLIAN_CUSTODY 应为 file、pkcs11:<模块>?token=<标签> 或 socket:<路径>",
+            "ZHENGLIAN_CUSTODY is file, pkcs11:<module>?token=<label> or socket:<path>",
+        ),
+        "custody-nothing-to-back-up": (
+            "没有可备份的密钥文件；令牌中的密钥按令牌厂商的办法备份",
+            "there are no key files to back up; keys on a token are backed up by its maker's means",
+        ),
+        "pin-missing": (
+            "缺少令牌的 PIN，请设置 ZHENGLIAN_PIN",
+            "the token's PIN is missing; set ZHENGLIAN_PIN",
+        ),
+        "user-unknown": ("本机没有这个用户或用户组", "this machine has no such user or group"),
+        "passphrase-differs": ("两次输入的口令不同", "the two passphrases differ"),
+        "pack-unknown": (
+            "没有保存这个离线核验包，请改取完整的包",
+            "this trust pack is not kept here: fetch a whole one",
+        ),
+        "pack-source-failed": (
+            "无法从该地址取得离线核验包",
+            "the trust pack could not be had from this address",
+        ),
         "city-not-founded": (
             "此文件夹中还没有城市，请先运行 zhenglian found",
             "no city was founded in this folder; run `zhenglian found` first",
@@ -130,6 +152,11 @@ class ServiceError(ZhenglianError):
         "change-not-open": (
             "该提案已撤回或已执行",
             "the proposal was withdrawn, or has taken effect",
+        ),
+        "operator-key-last": (
+            "此变更会使运营者在本机没有可用密钥，今后任何变更都无法入账；请先登记新密钥",
+            "the operator would be left without a key here, and no change could ever be logged "
+            "again: enrol another first",
         ),
         "change-list-differs": (
             "泄露密钥的签发清单与账本不符",
@@ -387,10 +414,14 @@ class ServiceError(ZhenglianError):
         "city-not-founded": 503,
         "city-of-another-version": 503,
         "passphrase-missing": 500,
+        "custody-invalid": 500,
+        "pin-missing": 500,
         "passphrase-exposed": 500,
         "signer-missing": 503,
+        "pack-unknown": 404,
         "change-unknown": 404,
         "change-not-open": 409,
+        "operator-key-last": 409,
         "change-list-differs": 409,
         "record-erased": 410,
         "record-damaged": 500,

@@ -24,7 +24,7 @@ from typing import Final
 
 from keys.signer import Signer
 from verifier.authorities import Authorities, check_outside
-from verifier.checkpoint import Checkpoint, checkpoint_of
+from verifier.checkpoint import Checkpoint, checkpoint_of, parse_checkpoint
 from verifier.cose import Sign1, parse_sign1, sign_sign1
 from verifier.errors import Refused
 from verifier.multiproof import check_multiproof
@@ -48,6 +48,7 @@ __all__ = [
     "Pack",
     "PackContent",
     "check_status_signer",
+    "checkpoint_in",
     "open_pack",
     "read_pack",
     "sign_pack",
@@ -123,6 +124,12 @@ def read_pack(data: bytes, *, log_key: str | None = None, thorough: bool = False
         for listed in signed_lists.values():
             listed.check()
     return Pack(trust, checkpoint, leaves, sha256(data).digest(), len(data))
+
+
+def checkpoint_in(data: bytes) -> Checkpoint:
+    """The checkpoint that a pack claims to rest on: for whoever made the pack, or checks it yet."""
+    sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
+    return parse_checkpoint(parse_note(parse_content(sign1.payload).checkpoint).text)
 
 
 def check_status_signer(token: StatusToken, authorities: Authorities) -> None:

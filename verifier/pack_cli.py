@@ -13,7 +13,6 @@ refused changes no file.
 import argparse
 import contextlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TextIO
@@ -41,6 +40,7 @@ from verifier.terminal import (
     say_unreadable,
     words_of,
     write_json,
+    write_whole,
 )
 from verifier.verdict import Colour
 
@@ -301,25 +301,6 @@ def changed_keys(old: Pack, new: Pack) -> list[bytes]:
         for kid, key in new.trust.authorities.keys.items()
         if kid not in before or before[kid] != key
     ]
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file that is, at every moment, the old one or the new one, whole; durable."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # where folders cannot be opened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _summary(pack: Pack, now: int, page: Page) -> list[tuple[str, str, Any]]:

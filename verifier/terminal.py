@@ -1,6 +1,7 @@
-"""What the verifier's commands share: reading files and times, and saying what failed."""
+"""What the verifier's commands share: files, times, and saying what failed."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -68,6 +69,25 @@ def read_limited(path: Path) -> bytes:
     """A file, up to one byte more than a pack may have."""
     with path.open("rb") as file:
         return file.read(MAX_PACK + 1)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file that is, at every moment, the old one or the new one, whole; durable."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # where folders cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def words_of(error: ZhenglianError) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Commands that run a city: found it, serve it, hand out its pack, export its log."""
+"""Commands that run a city: found it, serve it, export its log."""
 
 import contextlib
 import errno
@@ -21,7 +21,6 @@ from api.errors import ServiceError
 from api.founding import found, open_city
 from api.observe import log_as_json, log_warnings_only
 from api.officers import read_card
-from api.packs import make_pack
 from api.principals import Role
 from api.settings import Settings
 from keys.errors import KeysError
@@ -69,17 +68,6 @@ def found_command(
         f"条目 entries: {city.ledger.size}"
     )
     city.close()
-
-
-def pack(out: Annotated[Path, typer.Argument(help=_TOKEN_HELP)]) -> None:
-    """生成离线核验包 Make a trust pack for counters."""
-    with closing(opened()) as city:
-        data = make_pack(city)
-    if str(out) == "-":
-        sys.stdout.buffer.write(data)
-    else:
-        out.write_bytes(data)
-        _console.print(f"{out}: {len(data)} bytes")
 
 
 def export_command(

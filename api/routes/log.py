@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 
 from api.context import Use
 from api.routes.models import ConsistencyProof, EntryShown
+from api.routes.parts import is_known
 from verifier.codec import b64encode
 from verifier.proof import format_proof
 from verifier.statement import parse_statement
@@ -38,7 +39,7 @@ def checkpoint(
     note = use.city.ledger.checkpoint()
     tag = f'"{sha256(note).hexdigest()[:32]}"'
     headers = {"Cache-Control": "no-cache", "ETag": tag}
-    if known is not None and tag in (each.strip().removeprefix("W/") for each in known.split(",")):
+    if is_known(tag, known):
         return Response(status_code=304, headers=headers)
     return Response(note, media_type=_TEXT, headers=headers)
 

@@ -1,8 +1,9 @@
 """Checking codes, receipts and trust packs: open to everyone, no account."""
 
-from typing import Any
+from hashlib import sha256
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -10,12 +11,25 @@ from starlette.datastructures import UploadFile
 from api.checking import verify
 from api.context import Use
 from api.errors import ServiceError
+from api.routes.parts import is_known
 from verifier.image import read_code
 
 router = APIRouter(prefix="/v1", tags=["核验 verification"])
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp")
 _BINARY_TYPES = ("application/cbor", "application/cose", "application/octet-stream")
+_PACK_TYPE = "application/cose; cose-type=cose-sign1"
 _MAX_TEXT = 16_384
+Digest = Annotated[
+    str, Path(alias="sha256", pattern="^[0-9a-f]{64}$", description="SHA-256 in hex")
+]
+
+
+def _binary(media_type: str) -> dict[str, Any]:
+    """An answer of bytes, for OpenAPI."""
+    return {
+        "description": "OK",
+        "content": {media_type: {"schema": {"type": "string", "format": "binary"}}},
+    }
 
 
 class VerifyRequest(BaseModel):
@@ -85,14 +99,37 @@ async def _payload(request: Request) -> str | bytes:
     raise ServiceError("media-type-unsupported", media_type[:64])
 
 
-@router.get("/pack", summary="离线核验包 The trust pack", response_class=Response)
-def pack(use: Use) -> Response:
-    """Everything a counter needs to check codes without a network. Holds nothing personal."""
-    return Response(
-        use.packs.get(),
-        media_type="application/cose; cose-type=cose-sign1",
-        headers={
-            "Content-Disposition": f'attachment; filename="{use.city.origin}.zlpack"',
-            "Cache-Control": "public, max-age=60",
-        },
-    )
+@router.get(
+    "/pack",
+    summary="离线核验包 The trust pack",
+    response_class=Response,
+    responses={200: _binary(_PACK_TYPE), 304: {"description": "Not modified"}},
+)
+def pack(use: Use, known: Annotated[str | None, Header(alias="If-None-Match")] = None) -> Response:
+    """Everything a counter needs to check codes without a network. Holds nothing personal.
+
+    The entity tag is the pack's SHA-256 in hex. 304 where the caller has it already.
+    """
+    data = use.packs.get()
+    tag = f'"{sha256(data).hexdigest()}"'
+    headers = {"Cache-Control": "public, max-age=60", "ETag": tag}
+    if is_known(tag, known):
+        return Response(status_code=304, headers=headers)
+    name = f"{use.city.origin}.zlpack"
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(data, media_type=_PACK_TYPE, headers=headers)
+
+
+@router.get(
+    "/pack/updates/{sha256}",
+    summary="离线核验包的增量更新 An update of a trust pack",
+    response_class=Response,
+    responses={200: _binary("application/cbor")},
+)
+def pack_update(held: Digest, use: Use) -> Response:
+    """What makes the newest pack out of the one held, with the consistency proof between them.
+
+    `sha256` is that of the pack held, in hex. 404 `pack-unknown`: it is not kept here any more;
+    fetch a whole pack, and `/v1/log/consistency` from the size of its tree.
+    """
+    return Response(use.packs.update(bytes.fromhex(held)), media_type="application/cbor")
