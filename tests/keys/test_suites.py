@@ -209,6 +209,26 @@ class TestNames:
                 parse_cose_key(bad)
             assert caught.value.code in {"key-bad-public", "key-unknown-suite"}, bad.hex()
 
+    def test_a_suite_itself_reads_its_own_keys_only(self, suite: Suite) -> None:
+        """Not by the grace of whoever looked up the suite and compares the bytes after."""
+        key = suite.cose_key(public_of(suite))
+        assert suite.public_from_cose(dict(key)) == public_of(suite)
+        kind = 3 if key[1] == 7 else -1  # what names algorithm or curve
+        changed: list[dict[int, object]] = [
+            {},
+            {**key, 1: 4},
+            {**key, kind: -99},
+            {**key, 2: b"kid"},
+            *({label: value for label, value in key.items() if label != one} for one in key),
+            *({**key, one: None} for one in key),
+        ]
+        if -3 in key:
+            whole = public_of(suite)
+            changed += [{**key, -2: whole[:31], -3: whole[31:]}, {**key, -2: whole[:32] + b"\0"}]
+        for bad in changed:
+            with refuses("key-bad-public"):
+                suite.public_from_cose(bad)
+
     def test_the_private_half_of_a_cose_key_is_refused(self, suite: Suite) -> None:
         """Label -4 (d), or -2 (priv) of an algorithm key pair."""
         key = suite.cose_key(public_of(suite))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ SIGNATURE = bytes.fromhex(
     "F5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3"
     "B1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA"
 )
+R = int.from_bytes(SIGNATURE[:32], "big")
 PRIVATE = D.to_bytes(32, "big")
 ABC = "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 scalars = st.integers(1, twin.N - 2)
@@ -129,9 +131,19 @@ class TestMalleability:
                 SM2.verify(PUBLIC, MESSAGE, SIGNATURE[:32] + wrong.to_bytes(32, "big"))
 
     def test_a_sum_of_n_is_refused_before_any_arithmetic(self) -> None:
-        r = int.from_bytes(SIGNATURE[:32], "big")
+        self.out_of_range(R, twin.N - R)
+
+    @pytest.mark.parametrize("wrong", [0, twin.N, twin.N + 1, 2**256 - 1])
+    def test_so_are_r_and_s_out_of_range(self, wrong: int) -> None:
+        self.out_of_range(R, wrong)
+        self.out_of_range(wrong, R)
+
+    @staticmethod
+    def out_of_range(r: int, s: int) -> None:
         with pytest.raises(KeysError, match="out of range"):
-            SM2.verify(PUBLIC, MESSAGE, SIGNATURE[:32] + (twin.N - r).to_bytes(32, "big"))
+            SM2.verify(PUBLIC, MESSAGE, r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+        with pytest.raises(KeysError, match="out of range"):
+            from_der(encode_dss_signature(r, s))
 
 
 class TestDer:
