@@ -1,15 +1,50 @@
 """The custody that the settings name: files, a PKCS#11 token, or a signer behind a socket."""
 
+from pathlib import Path
+
+from api.errors import ServiceError
 from api.settings import Settings
-from keys.custody import MODERATE, Custody, Effort, FileCustody
+from api.signing.client import SignerConnection
+from keys.custody import (
+    MODERATE,
+    Custody,
+    Effort,
+    FileCustody,
+    Pkcs11Custody,
+    RemoteCustody,
+)
+
+FILE, PKCS11, SOCKET = "file", "pkcs11", "socket"
 
 
 def file_custody(settings: Settings, passphrase: str) -> FileCustody:
     """The encrypted files of the data folder. Secrets (not signature keys) are always here."""
-    effort = Effort(MODERATE.passes, settings.argon2_mib << 20)
-    return FileCustody(settings.data / "custody", passphrase, effort)
+    return FileCustody(settings.data / "custody", passphrase, effort_of(settings))
+
+
+def effort_of(settings: Settings) -> Effort:
+    """What opening a key that is sealed from now on shall cost."""
+    return Effort(MODERATE.passes, settings.argon2_mib << 20)
 
 
 def open_custody(settings: Settings, files: FileCustody) -> Custody:
-    """Where the signature keys are, by `ZHENGLIAN_CUSTODY`; `files` itself by default."""
-    return files
+    """Where the signature keys are, by `ZHENGLIAN_CUSTODY`; `files` itself by default.
+
+        file | pkcs11:<module>?token=<label> | socket:<path>
+
+    Raises `ServiceError` custody-invalid, pin-missing; `KeysError` hsm-extra-missing. Tokens and
+    signers are first spoken to when a key is listed or opened.
+    """
+    kind, _, place = settings.custody.partition(":")
+    if settings.custody == FILE:
+        return files
+    if kind == PKCS11:
+        module, mark, token = place.rpartition("?token=")
+        if not (module and mark and token):
+            raise ServiceError("custody-invalid", settings.custody)
+        if not settings.pin:
+            raise ServiceError("pin-missing", token)
+        return Pkcs11Custody(module, token, settings.pin)
+    if kind == SOCKET and place:
+        return RemoteCustody(SignerConnection(Path(place)))
+    raise ServiceError("custody-invalid", settings.custody)

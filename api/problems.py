@@ -123,6 +123,8 @@ def status_of(error: ZhenglianError) -> int:
     if isinstance(error, LedgerError):
         return _LEDGER_STATUS.get(error.code, 500)
     if isinstance(error, KeysError):
+        if error.code.startswith(("hsm-", "signer-")):
+            return 503
         return 409 if error.code == "key-exists" else 422
     return 500
 

@@ -90,6 +90,27 @@ class KeysError(ZhenglianError):
             "the PIN is locked, expired or was never set",
         ),
         "hsm-failed": ("密码机未能完成操作", "the security module did not do what was asked"),
+        "signer-unreachable": (
+            "签名进程没有应答",
+            "the signer process does not answer",
+        ),
+        "signer-malformed": (
+            "与签名进程的通信格式不符",
+            "a message between service and signer is malformed",
+        ),
+        "signer-forbids": (
+            "签名进程不允许生成密钥",
+            "the signer process makes no keys",
+        ),
+        "signer-failed": ("签名进程出错，未签名", "the signer process failed and did not sign"),
+        "signer-stranger": (
+            "该用户无权使用签名进程",
+            "this user may not use the signer process",
+        ),
+        "signer-running": (
+            "另一个签名进程正在使用该套接字",
+            "another signer process is using this socket",
+        ),
         "key-backup-damaged": ("备份文件残缺或被改动", "the backup is truncated or was altered"),
         "key-backup-wrong-passphrase": (
             "备份口令错误",

@@ -1,13 +1,14 @@
 """Custody of private keys: who keeps them, and how they are opened.
 
-`FileCustody` keeps them in encrypted files, `Pkcs11Custody` in a hardware security module. Each
-keeps the promises of `Custody`.
+`FileCustody` keeps them in encrypted files, `Pkcs11Custody` in a hardware security module,
+`RemoteCustody` in another process. Each keeps the promises of `Custody`.
 """
 
 from keys.custody.base import Custody, KeyEntry
 from keys.custody.file import FileCustody
 from keys.custody.keyfile import INTERACTIVE, MODERATE, SECRET, SECRET_SIZE, Effort
 from keys.custody.pkcs11 import Pkcs11Custody
+from keys.custody.remote import RemoteCustody, SignerService
 
 __all__ = [
     "INTERACTIVE",
@@ -19,4 +20,6 @@ __all__ = [
     "FileCustody",
     "KeyEntry",
     "Pkcs11Custody",
+    "RemoteCustody",
+    "SignerService",
 ]

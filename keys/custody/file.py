@@ -43,7 +43,7 @@ class FileCustody:
 
     def list(self) -> Iterator[KeyEntry]:
         """Every key and secret in the folder by name; needs no passphrase."""
-        for path in sorted(self._folder.glob("*" + SUFFIX)):
+        for path in key_files(self._folder):
             yield read_key_file(path).entry
 
     def create(self, name: str, suite: str) -> KeyEntry:
@@ -140,10 +140,15 @@ class FileCustody:
 
     def _check_passphrase(self) -> None:
         """One passphrase a folder: the first key that is there must open, unless it has already."""
-        for path in sorted(self._folder.glob("*" + SUFFIX))[:1]:
+        for path in key_files(self._folder)[:1]:
             file = read_key_file(path)
             if file.lock.salt not in self._opened:
                 self._unseal(file)
+
+
+def key_files(folder: Path) -> Sequence[Path]:
+    """The key files of a folder, by the names of the keys."""
+    return sorted(folder.glob("*" + SUFFIX), key=lambda path: path.stem)
 
 
 def read_key_file(path: Path) -> KeyFile:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from keys.custody.file import STAGE, SUFFIX, locked, read_key_file, sync_folder, write_new
+from keys.custody.file import STAGE, key_files, locked, read_key_file, sync_folder, write_new
 from keys.custody.keyfile import MODERATE, Effort, checked_passphrase, seal
 from keys.errors import KeysError
 
@@ -42,7 +42,7 @@ def change_passphrase(
         _seal_all(folder, stage, old, new, effort, ready, progress)
         with locked(folder):
             _seal_all(folder, stage, old, new, effort, ready, progress)  # made meanwhile
-            for path in sorted(stage.glob("*" + SUFFIX)):
+            for path in key_files(stage):
                 path.replace(folder / path.name)
             sync_folder(folder)
     return len(ready)
@@ -77,7 +77,7 @@ def _seal_all(
     ready: dict[str, bytes],
     progress: Callable[[int, int], None],
 ) -> None:
-    paths = sorted(folder.glob("*" + SUFFIX))
+    paths = key_files(folder)
     for path in paths:
         file = read_key_file(path)
         if ready.get(path.name) == file.lock.salt:
