@@ -18,6 +18,7 @@ from api.principals import Principal, Role
 from api.roll import newest_of
 from api.rules.codes import uscc
 from api.signed_lists import check_signed_list
+from api.signers import pick
 from api.tables import CHANGES, ENROLMENTS
 from keys.signer import Signer
 from ledger.model import Appended, Draft
@@ -113,7 +114,7 @@ class ChangeDesk:
         """What a proposal would do if it were approved now, and who made it.
 
         Raises `Refused` as `Authorities.enrol`; `ServiceError` code-uscc-invalid,
-        catalogue-unknown-type, change-list-differs.
+        catalogue-unknown-type, change-list-differs, operator-key-last.
         """
         city, register = self.city, self.city.authorities.register
         if proposal.origin != city.origin:
@@ -136,6 +137,9 @@ class ChangeDesk:
         for check in effect.checks:
             check.run()
         self._check_catalogue(proposal, register)
+        after = register.copy()
+        effect.apply(after)
+        self._check_operator(after, now)
         return effect, officer
 
     def _check_catalogue(self, proposal: Proposal, register: Register) -> None:
@@ -149,6 +153,13 @@ class ChangeDesk:
                 raise ServiceError("catalogue-unknown-type", ", ".join(unknown)[:200])
         elif proposal.kind == KEY_CHANGED and facts["act"] == "compromise":
             check_signed_list(self.city, register.keys[facts["key"]], facts)
+
+    def _check_operator(self, after: Register, now: int) -> None:
+        """The operator can still sign the next change; else nobody could ever undo this one."""
+        names = self.city.signers.look()
+        keys = [key for key in after.keys_of(after.operator_issuer()) if key.kid in names]
+        if pick(keys, None, now)[0] is None:
+            raise ServiceError("operator-key-last")
 
     # deciding
 
@@ -219,7 +230,9 @@ class ChangeDesk:
                 content, department=OPERATOR, record_id=city.new_record_id(), at=city.now()
             )
             index = max(standing.newest + 1, city.ledger.size)
-            standing.authorities.copy().enrol(parse_statement(raw), index)
+            after = standing.authorities.copy()
+            after.enrol(parse_statement(raw), index)
+            self._check_operator(after.register, city.now())
 
             def remember(
                 connection: Connection, appended: Sequence[Appended], newest: int = standing.newest

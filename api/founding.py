@@ -154,6 +154,6 @@ def open_city(
         city.close()
         raise ServiceError("city-of-another-version") from error
     city.signers.open_all(authorities, city.now())
-    for spare in spare_keys(city):
+    for spare in spare_keys(city) if authorities.log_key is not None else ():
         _log.warning("%s is in custody but not enrolled; not used", spare.name)
     return city
