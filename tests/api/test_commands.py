@@ -39,6 +39,7 @@ from tests.api.service import (
 from verifier.checkpoint import open_checkpoint
 from verifier.note import parse_vkey
 from verifier.pack import open_pack
+from verifier.pack_update import is_update
 from verifier.proof import check_proof, parse_proof
 
 ORIGIN = "command.zhenglian.example"
@@ -179,10 +180,19 @@ def licence(number: int) -> dict[str, Any]:
 def test_issue_stop_pack_verify_export(
     cli: Cli, clerk: str, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
+    kept = tmp_path / "kept.zlpack"
     with cli.serving() as server:
+        kept.write_bytes(server.call(None, "GET", "/v1/pack").content)
         answer = server.call(clerk, "POST", "/v1/licences", json=licence(1))
         assert answer.status_code == 201, answer.text
         issued = answer.json()
+        assert cli.run("pack", "update", str(kept), "--from", server.url, "--json") == 0
+        told = json.loads(capsysbinary.readouterr().out)
+        assert (told["code"], told["to"]["size"]) == ("updated", issued["index"] + 1)
+        assert told["received_bytes"] < kept.stat().st_size / 2
+        gone = f"{server.url}/elsewhere"
+        assert cli.run("pack", "update", str(kept), "--from", gone) == 2
+        assert b"pack-source-failed" in capsysbinary.readouterr().err
         vkey = server.call(None, "GET", "/v1/log/key").text.strip()
         told = server.stop(signal.SIGTERM)
     lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
@@ -192,15 +202,27 @@ def test_issue_stop_pack_verify_export(
     assert PASSPHRASE not in told
 
     pack = tmp_path / "city.zlpack"
-    assert cli.run("pack", str(pack)) == 0
+    assert cli.run("pack", "make", str(pack)) == 0
     trust = open_pack(pack.read_bytes(), log_key=vkey)
     assert f"{ORIGIN}/market" in trust.authorities.departments
     capsysbinary.readouterr()
-    assert cli.run("pack", "-") == 0
+    assert cli.run("pack", "make", "-") == 0
     assert open_pack(capsysbinary.readouterr().out).log_key.text() == vkey
+
+    assert cli.run("pack", "show", str(pack), "--vkey", vkey) == 0
+    assert f"{ORIGIN}" in capsysbinary.readouterr().out.decode()
+    update = tmp_path / "update"
+    assert cli.run("pack", "make", str(update), "--since", str(kept)) == 0
+    assert is_update(update.read_bytes())
+    assert cli.run("pack", "verify", str(update), "--since", str(kept)) == 0
+    assert cli.run("pack", "update", str(kept), "--from", str(update), "--vkey", vkey) == 0
+    assert cli.run("pack", "update", str(kept), "--from", str(update)) == 1
+    capsysbinary.readouterr()
 
     code = tmp_path / "code.txt"
     code.write_text(issued["qr"])
+    assert cli.run("verify", str(code), "--trust", str(kept), "--json") == 0
+    capsysbinary.readouterr()
     assert cli.run("verify", str(code), "--trust", str(pack), "--json") == 0
     assert json.loads(capsysbinary.readouterr().out)["colour"] == "green"
     assert cli.run("verify", str(code)) == 2
@@ -303,18 +325,18 @@ def test_killed_under_load_it_keeps_what_it_acknowledged(cli: Cli, clerk: str) -
     [
         (["serve"], {"ZHENGLIAN_PORT": "eighty"}, "settings-invalid"),
         (["serve"], {"ZHENGLIAN_PORT": "0"}, "settings-invalid"),
-        (["pack", "x"], {"ZHENGLIAN_PACK_HOURS": "0"}, "settings-invalid"),
+        (["pack", "make", "x"], {"ZHENGLIAN_PACK_HOURS": "0"}, "settings-invalid"),
         (["serve"], {"ZHENGLIAN_HOST": "256.1.1.1"}, "address-unusable"),
         (["serve"], {"ZHENGLIAN_PASSPHRASE": "wrong"}, "key-wrong-passphrase"),
         (["serve"], {"ZHENGLIAN_ORIGIN": "other.example"}, "ledger-origin-mismatch"),
-        (["pack", "/nowhere/at/all"], {}, "file-failed"),
+        (["pack", "make", "/nowhere/at/all"], {}, "file-failed"),
         (["client", "x", "--role", "clerk"], {}, "request-invalid"),
         (["client", "x", "--role", "clerk", "--department", "navy"], {}, "catalogue-unknown-entry"),
         (["client", "clerk", "--role", "operator"], {}, "client-exists"),
         (["client", "a b", "--role", "operator"], {}, "client-name-invalid"),
         (["found", "--suite", "rsa"], {"ZHENGLIAN_DATA": "{tmp}/new"}, "key-unknown-suite"),
         (["serve"], {"ZHENGLIAN_DATA": "{tmp}/none"}, "city-not-founded"),
-        (["pack", "x"], {"ZHENGLIAN_DATA": "{tmp}/none"}, "city-not-founded"),
+        (["pack", "make", "x"], {"ZHENGLIAN_DATA": "{tmp}/none"}, "city-not-founded"),
         (["export", "x"], {"ZHENGLIAN_DATA": "{tmp}/none"}, "city-not-founded"),
     ],
 )

@@ -1,12 +1,35 @@
 """Trust packs over HTTP, opened as a counter opens them."""
 
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
 import pytest
 
 import api.packs
 import api.status_indices
-from tests.api.service import DAY, Service, lose_keys
+from api import change_facts
+from api.city import City
+from api.errors import ServiceError
+from api.pack_shelf import PackShelf
+from api.packs import PackCache, make_pack, packs_folder
+from api.signed_lists import compromise_facts
+from tests.api.service import (
+    CHIEFS,
+    DAY,
+    NOW,
+    Service,
+    decide,
+    enrol_key,
+    lose_keys,
+    problem_of,
+)
+from verifier.errors import Refused
 from verifier.judge import judge
-from verifier.pack import open_pack
+from verifier.kinds import DEPARTMENT_CHANGED, KEY_CHANGED
+from verifier.merkle import leaf_hash
+from verifier.pack import open_pack, read_pack
+from verifier.pack_update import apply_update, check_successor, parse_update
 from verifier.trust import Trust
 from verifier.verdict import Colour
 
@@ -119,3 +142,171 @@ def test_a_list_without_its_key_is_left_out(service: Service) -> None:
     trust = pack(service)
     assert colour(service, qr, trust) == (Colour.AMBER, "status-unknown")
     assert colour(service, other, trust) == (Colour.GREEN, "valid")
+
+
+# --- what stands in a pack -----------------------------------------------------------------------
+
+
+def test_a_pack_of_the_service_passes_every_check(service: Service) -> None:
+    service.issue()
+    data = service.get(None, "/v1/pack").content
+    found = read_pack(data, thorough=True)
+    assert found.trust.policy is not None
+    assert found.trust.policy.logs[0].key == found.trust.log_key
+    assert set(found.leaves) == set(service.city.enrolled)
+
+
+def test_a_compromised_key_and_its_list(service: Service) -> None:
+    """Red after, green before, at a counter with nothing but the pack and the compact code."""
+    city = service.city
+    kid = city.signer("market").kid
+    scope = sorted(city.authorities.keys[kid].scope)
+    before = [service.issue(number=number, until="2031-09-01") for number in range(3)]
+    service.clock.step(DAY)
+    since = city.now()
+    after = service.issue(number=3)
+    service.clock.step(DAY)
+    decide(city, KEY_CHANGED, compromise_facts(city, kid, since), "market-1")
+    enrol_key(city, "market", scope)
+    trust = open_pack(make_pack(city), thorough=True)
+    assert trust.signed_lists.keys() == {kid}
+    for issued in before:
+        assert trust.signed_lists[kid].holds(leaf_hash(city.ledger.entry(issued["index"])))
+        assert colour(service, issued["qr"], trust) == (Colour.GREEN, "valid")
+    assert colour(service, after["qr"], trust) == (Colour.RED, "key-compromised")
+    (kept,) = packs_folder(city).glob("*.zllist")
+    assert kept.read_bytes() == trust.signed_lists[kid].data
+    kept.write_bytes(b"damaged")
+    again = open_pack(make_pack(city)).signed_lists[kid]
+    assert kept.read_bytes() == again.data == trust.signed_lists[kid].data
+
+
+def test_a_merged_departments_list_is_signed_by_its_successor(service: Service) -> None:
+    issued = service.issue()
+    decide(service.city, DEPARTMENT_CHANGED, change_facts.merged("market", "health"))
+    trust = open_pack(make_pack(service.city), thorough=True)
+    assert colour(service, issued["qr"], trust) == (Colour.GREEN, "valid")
+
+
+def test_a_key_suspended_while_a_pack_is_made_costs_its_list_alone(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    city = service.city
+    service.issue()
+    other = service.issue("id-card")
+    made = api.packs.status_token
+    kid = city.signer("market").kid
+
+    def meanwhile(city: City, wanted: api.packs.StatusList) -> bytes:
+        token = made(city, wanted)
+        if wanted.department == "market":
+            decide(city, KEY_CHANGED, {"key": kid, "act": "suspend"}, *CHIEFS)
+        return token
+
+    monkeypatch.setattr(api.packs, "status_token", meanwhile)
+    trust = open_pack(make_pack(city), thorough=True)
+    assert trust.statuses.lookup(city.issuer("market"), 0, 0) is None
+    assert colour(service, other["qr"], trust) == (Colour.GREEN, "valid")
+
+
+def test_a_pack_that_counters_would_refuse_is_not_handed_out(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+    made = api.packs._make
+
+    def broken(city: City) -> bytes:
+        tries.append(1)
+        return made(city)[:-1] + b"x"
+
+    monkeypatch.setattr(api.packs, "_make", broken)
+    with pytest.raises(Refused, match="pack-wrong-signer"):
+        make_pack(service.city)
+    assert len(tries) == 3
+
+
+# --- over HTTP -----------------------------------------------------------------------------------
+
+
+def test_a_caller_that_has_the_pack_is_told_so(service: Service) -> None:
+    answer = service.get(None, "/v1/pack")
+    tag = answer.headers["etag"]
+    assert tag == f'"{sha256(answer.content).hexdigest()}"'
+    for known in (tag, f"W/{tag}", f'"x", {tag}'):
+        again = service.get(None, "/v1/pack", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    service.issue()
+    newer = service.get(None, "/v1/pack", headers={"If-None-Match": tag})
+    assert newer.status_code == 200
+    assert newer.headers["etag"] != tag
+
+
+def update(service: Service, held: bytes) -> bytes:
+    answer = service.get(None, f"/v1/pack/updates/{sha256(held).hexdigest()}")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/cbor"
+    return answer.content
+
+
+def test_an_update_brings_what_the_whole_pack_would(service: Service) -> None:
+    qr = service.issue()["qr"]
+    held = service.get(None, "/v1/pack").content
+    revoked = service.issue(number=1)
+    service.set_state(revoked["record_id"], "revoked", "penalty-revocation")
+    service.clock.step(3_600)
+    data = update(service, held)
+    new = service.get(None, "/v1/pack").content
+    found = parse_update(data)
+    assert apply_update(held, found) == new
+    check_successor(read_pack(held), read_pack(new, thorough=True), found.consistency)
+    assert len(data) < len(new) / 10
+    trust = open_pack(new)
+    assert colour(service, qr, trust) == (Colour.GREEN, "valid")
+    assert colour(service, revoked["qr"], trust)[1] == "status-revoked"
+    assert update(service, held) == data  # made once
+    assert apply_update(new, parse_update(update(service, new))) == new
+
+
+def test_an_update_from_a_pack_nobody_kept(service: Service) -> None:
+    for digest in ("0" * 64, sha256(b"x").hexdigest()):
+        problem_of(service.get(None, f"/v1/pack/updates/{digest}"), "pack-unknown", 404)
+    for wrong in ("x", "A" * 64, "0" * 63, "0" * 65):
+        problem_of(service.get(None, f"/v1/pack/updates/{wrong}"), "request-invalid", 422)
+
+
+def test_packs_outlive_the_process_but_not_their_use(service: Service) -> None:
+    held = service.get(None, "/v1/pack").content
+    digest = sha256(held).digest()
+    service.issue()
+    again = PackCache(service.city)
+    assert parse_update(again.update(digest)).base == digest
+    service.clock.step(service.city.settings.pack_hours * 3600 + 1)
+    again.get()
+    with pytest.raises(ServiceError, match="pack-unknown"):
+        again.update(digest)
+    shutil.rmtree(packs_folder(service.city))
+    service.issue(number=1)
+    assert again.get() == again.get()
+
+
+# --- the shelf -----------------------------------------------------------------------------------
+
+
+def test_the_oldest_packs_go_first(tmp_path: Path) -> None:
+    shelf = PackShelf(tmp_path / "packs", seconds=100, max_bytes=30)
+    packs = [bytes([n]) * 10 for n in range(5)]
+    digests = [shelf.put(pack, NOW + n) for n, pack in enumerate(packs)]
+    assert digests == [sha256(pack).digest() for pack in packs]
+    assert [shelf.get(digest) for digest in digests] == [None, None, *packs[2:]]
+    shelf.put(b"later", NOW + 103)
+    assert [shelf.get(digest) is None for digest in digests] == [True, True, True, False, False]
+    assert shelf.put(packs[4], NOW) == digests[4]
+
+
+def test_a_damaged_pack_is_not_on_the_shelf(tmp_path: Path) -> None:
+    shelf = PackShelf(tmp_path, seconds=100)
+    digest = shelf.put(b"a pack", NOW)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(b"a pock")
+    assert shelf.get(digest) is None
+    assert shelf.get(bytes(32)) is None
