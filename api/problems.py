@@ -33,6 +33,8 @@ _LEDGER_STATUS: Mapping[str, int] = {
     "ledger-closed": 503,
     "ledger-commit-unknown": 503,
     "ledger-logged-not-published": 503,
+    "ledger-store-lost": 503,
+    "ledger-store-unreachable": 503,
     "ledger-entry-size": 422,
     "ledger-batch-too-large": 413,
 }

@@ -79,6 +79,18 @@ class LedgerError(ZhenglianError):
             "the store address is not usable",
         ),
         "ledger-store-failed": ("存储出错", "the store failed"),
+        "ledger-store-lost": (
+            "与存储的连接中断，未提交的内容已作废",
+            "the connection to the store broke off; what was not committed is undone",
+        ),
+        "ledger-store-unreachable": (
+            "在限定时间内未能连接存储",
+            "the store could not be reached in time",
+        ),
+        "ledger-not-durable": (
+            "数据库的设置不保证已提交的内容不丢失，拒绝使用",
+            "the database is set so that what is committed may be lost; it will not be used",
+        ),
         # read side
         "ledger-not-found": ("账本中没有此条目", "the ledger has no such entry"),
         "ledger-out-of-range": (

@@ -48,8 +48,13 @@ MAX_WAITING_BYTES = 256 << 20
 """Most entries, and bytes of them, that may wait; beyond, `ledger-busy`. One submission always may.
 """
 
-_ATTEMPTS = 8  # at a compare-and-swap that others win
-
+_ATTEMPTS = 8  # at a compare-and-swap that others win, or over a connection that breaks
+_AGAIN = frozenset({"ledger-head-moved", "ledger-store-lost", "ledger-commit-unknown"})
+"""Raised by a transaction that is known to have left nothing, and may succeed when repeated."""
+_OF_ALL = frozenset(
+    {"ledger-busy", "ledger-commit-unknown", "ledger-store-unreachable", "ledger-not-durable"}
+)
+"""No fault of one submission: what befalls a group befalls each of its members."""
 _Time = Callable[[], float]
 
 
@@ -152,7 +157,7 @@ class Sequencer:
         try:
             transaction = self._commit(group)
         except LedgerError as error:
-            if len(group) == 1 or error.code in ("ledger-busy", "ledger-commit-unknown"):
+            if len(group) == 1 or error.code in _OF_ALL:
                 _fail(group, error)
                 return
         except BaseException as error:  # noqa: BLE001 - the thread must outlive it
@@ -181,28 +186,31 @@ class Sequencer:
                         writer.commit()  # 2
                     return filled
             except Exception as error:
-                if filled is not None and self._landed(filled, error):
+                if filled is not None and (not filled.changed or self._landed(filled, error)):
                     return filled
                 code = error.code if isinstance(error, LedgerError) else ""
                 if code == "ledger-entry-exists" and not look:
                     look = True
-                elif code != "ledger-head-moved":
+                elif code not in _AGAIN:
                     raise
-        raise LedgerError("ledger-busy", "other writers keep moving the head")
+        raise LedgerError("ledger-busy", f"{_ATTEMPTS} attempts were overtaken or broken off")
 
     def _landed(self, lost: _Transaction, cause: Exception) -> bool:
         """Whether a commit that raised took place all the same; asked under the write lock, which
         no transaction in flight can hold. Entries and effects of one transaction share its fate.
-        """
-        try:
-            with self._store.write() as writer:
-                if lost.rows and writer.head().size < lost.new.size:
-                    return False
-                if lost.rows:
+        What it finds is durable: a later commit is, so all before it are."""
+        for _ in range(_ATTEMPTS if lost.rows else 0):
+            try:
+                with self._store.write() as writer:
+                    if writer.head().size < lost.new.size:
+                        return False
                     there = writer.leaf_hashes(lost.old.size, len(lost.rows))
-                    return there == [row[1] for row in lost.rows]
-        except LedgerError:
-            pass
+                    landed = there == [row[1] for row in lost.rows]
+                    writer.commit()
+                    return landed
+            except LedgerError as error:
+                if error.code not in _AGAIN:
+                    break
         raise LedgerError("ledger-commit-unknown", str(cause)) from cause
 
     def _fill(self, writer: Writer, group: Sequence[_Submission], look: bool) -> _Transaction:

@@ -5,21 +5,26 @@ tiles above level 0 and the partial one at each right edge, the head of the tree
 published checkpoint. Domain tables of the application live beside them, in the same database, and
 change in the same transactions.
 
-**Durable when?** When `Writer.commit` returns, everything written through that writer survives
-loss of power. When it raises, nothing may be concluded: the caller asks again under the write
-lock. `publish` survives the death of the process, and need not survive loss of power: what it
-stores can always be signed again from the durable head.
+**Durable when?** When `Writer.commit` returns, everything written or seen through that writer
+survives loss of power. When it raises, nothing may be concluded: the caller asks again under the
+write lock. `publish` survives the death of the process, and need not survive loss of power: what
+it stores can always be signed again from the durable head. Where the store may die while the
+process lives on, it survives that.
 
 **Concurrent with what?** Any number of threads and processes may read and write one store. At
-most one writer exists at a time over all of them: `write` waits for the lock, at most the engine's
-busy time, then raises `ledger-busy`. Readers never wait for writers where the engine can help it,
+most one writer exists at a time over all of them: `write` waits for the lock, and for a server
+that is away, at most the engine's busy time, then raises `ledger-busy`, `ledger-store-unreachable`.
+Readers never wait for writers where the engine can help it,
 and see one committed snapshot from their first read until they are closed. What a reader can see
 is durable.
 
 **Who retries?** Not the store. It reports; the sequencer decides.
 
-**Which errors?** `ledger-busy`, `ledger-head-moved`, `ledger-entry-exists`, and for everything the
-engine itself reports `ledger-store-failed` (the driver's message as detail, never bound values).
+**Which errors?** `ledger-busy`, `ledger-head-moved`, `ledger-entry-exists`; of an engine with a
+server `ledger-store-lost` (the transaction was broken off, and nothing of it is stored),
+`ledger-commit-unknown` (it was broken off in the commit), `ledger-store-unreachable` and
+`ledger-not-durable` (the server's settings); for everything else the engine itself reports
+`ledger-store-failed` (the driver's message as detail, never bound values).
 Absence is an answer, not an error: `None`, an empty list or mapping, or `b""`, as each method says.
 Exceptions raised by code run inside `with` blocks pass through unchanged.
 """
@@ -40,7 +45,8 @@ Effects = Callable[[Connection, Sequence[Appended]], T]
 Called inside the transaction, in a savepoint, before commit, once the indices are known. It may
 be called again for the same submission when a transaction is repeated, so it touches nothing but
 the connection it is given; it neither commits nor rolls back, nor calls the ledger. Rows of the
-entries table are written after the effects and cannot be read by them.
+entries table are written after the effects and cannot be read by them. After a statement that the
+database refused, nothing may follow but raising, or undoing a savepoint set before it.
 """
 
 

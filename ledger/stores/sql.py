@@ -10,7 +10,8 @@ reading a tile does not read the entries.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,7 +30,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError,
+)
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow, Head, Published
@@ -76,6 +83,11 @@ CHECKPOINT = Table(
 WRITES = "zhenglian_writes"
 """Execution option of a connection whose transaction takes the write lock when it begins."""
 
+# The transaction was ended from outside: connection exceptions, rollback (serialization, deadlock),
+# shutdown and start-up of the server, idle in a transaction, a server that became read-only.
+_LOST = ("08", "40", "57P01", "57P02", "57P03", "57P04", "25P03", "25006")
+_WAITED = ("55P03", "57014")  # lock_timeout; statement_timeout or a cancelled statement
+
 _COLUMNS = tuple(ENTRIES.c.keys())
 _ROW = 1  # the id of the only row of `head` and of `checkpoint`
 _IN_CHUNK = 500  # bound values in one IN list
@@ -112,11 +124,29 @@ def translated() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        words = str(error.orig)
-        code = "ledger-busy" if "locked" in words or "busy" in words else "ledger-store-failed"
-        raise LedgerError(code, words) from error
+        raise told(error) from error
+    except TimeoutError as error:
+        raise LedgerError("ledger-busy", "every connection of the pool is in use") from error
     except SQLAlchemyError as error:
         raise LedgerError("ledger-store-failed", type(error).__name__) from error
+
+
+def told(error: DBAPIError) -> LedgerError:
+    """What the database reported, by its SQLSTATE (ISO/IEC 9075) where it gives one."""
+    cause: Any = error.orig
+    if hasattr(cause, "sqlstate"):
+        state: str = cause.sqlstate or ""
+        # A connection that could not be made, or broke, has no state to tell.
+        gone = error.connection_invalidated or (not state and isinstance(error, OperationalError))
+        if gone or state.startswith(_LOST):
+            code = "ledger-store-lost"
+        else:
+            code = "ledger-busy" if state in _WAITED else "ledger-store-failed"
+        # Other lines of the driver's words may hold values.
+        return LedgerError(code, str(cause).partition("\n")[0])
+    words = str(cause)
+    busy = "locked" in words or "busy" in words
+    return LedgerError("ledger-busy" if busy else "ledger-store-failed", words)
 
 
 @contextmanager
@@ -125,7 +155,14 @@ def unique() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise LedgerError("ledger-entry-exists", str(error.orig)) from error
+        words = str(error.orig).partition("\n")[0]  # PostgreSQL's next line holds the values
+        raise LedgerError("ledger-entry-exists", words) from error
+
+
+def head_of(size: int, root: bytes, edge: bytes) -> Head:
+    """The row of the head."""
+    hashes = tuple(edge[at : at + HASH_SIZE] for at in range(0, len(edge), HASH_SIZE))
+    return Head(size, root, hashes)
 
 
 class SqlReader:
@@ -181,9 +218,7 @@ class SqlReader:
         row = self._connection.execute(_HEAD_LOCKED if lock else _HEAD).one_or_none()
         if row is None:
             return Head(0, EMPTY_ROOT, ())
-        edge = row.frontier
-        hashes = tuple(edge[at : at + HASH_SIZE] for at in range(0, len(edge), HASH_SIZE))
-        return Head(row.size, row.root, hashes)
+        return head_of(*row)
 
 
 class SqlWriter(SqlReader):
@@ -208,9 +243,11 @@ class SqlWriter(SqlReader):
             nested = self._connection.begin_nested()
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             with translated():
                 nested.rollback()
+            if isinstance(error, DBAPIError) and told(error).code != "ledger-store-failed":
+                raise told(error) from error
             raise
         with translated():
             nested.commit()
@@ -274,7 +311,7 @@ class SqlStore:
         self._relaxed = relaxed
 
     def create(self, *metadata: MetaData) -> None:
-        with self.write() as writer:
+        with self._creating() as writer:
             writer.create(METADATA, *metadata)
             writer.commit()
 
@@ -297,6 +334,10 @@ class SqlStore:
     def close(self) -> None:
         self._durable.dispose()
         self._relaxed.dispose()
+
+    def _creating(self) -> AbstractContextManager[SqlWriter]:
+        """The transaction of `create`, one at a time; the head may not exist yet."""
+        return self._writing(self._durable)
 
     @contextmanager
     def _writing(self, engine: Engine) -> Iterator[SqlWriter]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.model import Draft
 from ledger.readside import LedgerReadSide, ReadSide, read_bundle, read_tile
-from ledger.stores import open_store
 from ledger.stores.base import Store
 from verifier.checkpoint import Checkpoint, open_checkpoint
 from verifier.merkle import Frontier, leaf_hash
@@ -29,14 +27,6 @@ NOW = 1_700_000_000.25
 
 def clock() -> float:
     return NOW
-
-
-def fresh_store(scheme: str, folder: Path) -> Store:
-    """A new store of a scheme of `STORES`, with the ledger's tables."""
-    urls = {"memory": "memory:", "sqlite": f"sqlite:///{folder / 'ledger.db'}"}
-    store = open_store(urls[scheme])
-    store.create()
-    return store
 
 
 def open_ledger(store: Store) -> Ledger:
