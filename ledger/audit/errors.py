@@ -25,5 +25,9 @@ class AuditError(LedgerError):
             "检查点所述的条目大多缺失，审计中止",
             "most of what the checkpoint promises is not there; audit ended",
         ),
+        "audit-suite-missing": (
+            "缺少某签名套件的本机代码，无法核对其签名",
+            "signatures of a suite that is not installed here cannot be checked",
+        ),
         "audit-worker-lost": ("审计进程意外终止", "a process of the audit ended unexpectedly"),
     }

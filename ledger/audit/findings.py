@@ -90,8 +90,10 @@ FINDINGS: Final[Mapping[str, Words]] = {
     "audit-no-genesis": Words(
         _B, "首个条目不是账本创立文书", "the first entry is not the genesis of a ledger"
     ),
-    "audit-enrolment-refused": Words(
-        _B, "部门或密钥的登记无效", "the enrolment of a department or key does not hold"
+    "audit-change-refused": Words(
+        _B,
+        "部门、密钥、经办人或认证机构的登记或变更无效",
+        "a statement about departments, keys, officers or CAs does not hold",
     ),
     "audit-bad-signature": Words(_B, "签名不符", "the signature of a statement does not match"),
     "audit-key-unknown": Words(
@@ -105,6 +107,25 @@ FINDINGS: Final[Mapping[str, Words]] = {
     ),
     "audit-key-out-of-date": Words(
         _R, "签发时密钥不在有效期内", "the key was not in force at the time of signing"
+    ),
+    "audit-key-suspended": Words(
+        _R, "签名密钥当时已被暂停", "signed by a key while it was suspended"
+    ),
+    "audit-key-retired": Words(_R, "签名密钥已退役", "signed by a key after it was retired"),
+    "audit-key-compromised": Words(
+        _R,
+        "密钥已声明泄露，其后仍有签署入账",
+        "signed by a key after it was reported compromised: a dead key was let in",
+    ),
+    "audit-signed-while-compromised": Words(
+        _R,
+        "记录出自泄露后的密钥，至今未终结也未重签",
+        "a record rests on what a compromised key signed, and was neither ended nor signed again",
+    ),
+    "audit-signed-list-wrong": Words(
+        _R,
+        "泄露声明所列的泄露前清单与账本不符",
+        "the report of a compromise lists other entries than the key had signed before",
     ),
     # times
     "audit-issued-in-future": Words(

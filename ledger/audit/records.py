@@ -1,13 +1,13 @@
 """The life of every record, replayed act by act in ledger order.
 
-What is kept of a record is 46 bytes, so that an audit of millions fits in memory; with its id and
-the dictionaries' own needs that is about 310 bytes for a licence and 200 for another record.
+What is kept of a record is 78 bytes, so that an audit of millions fits in memory; with its id and
+the dictionaries' own needs that is about 340 bytes for a licence and 230 for another record.
 """
 
 from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from ledger.audit.findings import Findings
 from ledger.audit.publication import Publication
@@ -29,8 +29,9 @@ from verifier.states import STATES, VALID, may_follow
 
 _BY_OTHERS: Final = frozenset({CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_EXPIRED})
 """Acts that the credit centre may do on another department's entry (domain §4c)."""
-_PACKED: Final = Struct(">32sIQBB")
+_PACKED: Final = Struct(">32sIQBBQQQQ")
 _RENEWED, _ERASED = 1, 2
+_NEVER: Final = (1 << 64) - 1
 _PAGE: Final = 4096
 
 
@@ -56,21 +57,39 @@ class Profile(NamedTuple):
 
 
 class _State(NamedTuple):
-    """A record now: leaf hash and time of its last act; `phase` is a legal state or a `Phase`."""
+    """A record now: leaf hash and time of its last act; `phase` is a legal state or a `Phase`.
+
+    Four ledger indices: of the act whose content it has, of its last act, of the act that ended
+    it, of the licence that renewed it; the last two may be `_NEVER`.
+    """
 
     last: bytes
     profile: int
     issued_at: int
     phase: int
     flags: int
+    content: int
+    latest: int
+    ended: int = _NEVER
+    renewed: int = _NEVER
+
+
+class Keys(Protocol):
+    """What records ask of `ledger.audit.keyring.Keyring`."""
+
+    @property
+    def void(self) -> Mapping[int, bytes]: ...
+
+    def acts_for(self, act: Act, issuer: str, type_code: str | None) -> bool: ...
 
 
 class Records:
     """`apply` every act whose signature counts, in order; `finish` when there are no more."""
 
-    def __init__(self, findings: Findings, publication: Publication) -> None:
+    def __init__(self, findings: Findings, publication: Publication, keys: Keys) -> None:
         self._findings = findings
         self._publication = publication
+        self._keys = keys
         self._states: dict[str, bytes] = {}
         self._licence_heads: dict[bytes, str] = {}
         self._profiles: list[Profile] = []
@@ -88,6 +107,27 @@ class Records:
     def finish(self, today: int) -> None:
         """`today` in days since 1970-01-01, China time."""
         self._publication.finish(today, self._issuer_of)
+        if self._keys.void:
+            for subject in self._states:
+                self._compromised(subject)
+
+    def _compromised(self, subject: str) -> None:
+        """A record whose content or last act a compromised key signed is to be ended, or signed
+        again: a licence by its renewal, a credit entry by a correction, an act by the next one.
+        """
+        state, void = self._get(subject), self._keys.void
+        rests = [index for index in (state.content, state.latest) if index in void]
+        settled = [index for index in (state.ended, state.renewed) if index != _NEVER]
+        if rests and all(index in void for index in settled):
+            issuer = self._profiles[state.profile].issuer
+            detail = void[rests[0]].hex()
+            self._findings.add(
+                "audit-signed-while-compromised",
+                rests[0],
+                record=subject,
+                issuer=issuer,
+                detail=detail,
+            )
 
     # --- beginnings ----------------------------------------------------------------------------
 
@@ -102,7 +142,8 @@ class Records:
             self._take_status(index, act, act.status)
         if family is Family.CREDIT:
             self._publication.recorded(index, act)
-        self._put(act.subject, _State(leaf, self._number(profile), act.issued_at, 0, 0), family)
+        number = self._number(profile)
+        self._put(act.subject, _State(leaf, number, act.issued_at, 0, 0, index, index), family)
 
     def _renew(self, index: int, act: Act, profile: Profile) -> None:
         renewed = self._licence_heads.get(act.predecessor or b"")
@@ -110,15 +151,18 @@ class Records:
             self._name("audit-renewal-unknown", index, act)
             return
         state = self._get(renewed)
-        if self._profiles[state.profile] != profile:
+        before = self._profiles[state.profile]
+        own = before.issuer == act.issuer or self._acts_for(act, before)
+        if not own or before._replace(issuer=act.issuer) != profile:
             self._name("audit-renewal-differs", index, act, renewed)
         if state.flags & _ERASED or STATES[state.phase].final:
             detail = f"{renewed} {STATES[state.phase].zh} {STATES[state.phase].name}"
             self._name("audit-renewal-of-ended", index, act, detail)
-        if state.flags & _RENEWED:
+        if state.flags & _RENEWED and state.renewed not in self._keys.void:
             self._name("audit-renewed-twice", index, act, renewed)
         self._time(index, act, state)
-        self._put(renewed, state._replace(flags=state.flags | _RENEWED), Family.LICENCE)
+        flags = state.flags | _RENEWED
+        self._put(renewed, state._replace(flags=flags, renewed=index), Family.LICENCE)
 
     def _take_status(self, index: int, act: Act, status: tuple[int, int]) -> None:
         page, bit = divmod(status[1], _PAGE)
@@ -141,7 +185,9 @@ class Records:
         profile = self._profiles[state.profile]
         if act.predecessor != state.last:
             self._name("audit-predecessor-wrong", index, act)
-        if act.issuer != profile.issuer and act.kind not in _BY_OTHERS:
+        if act.issuer != profile.issuer and not (
+            act.kind in _BY_OTHERS or self._acts_for(act, profile)
+        ):
             self._name("audit-issuer-differs", index, act, profile.issuer)
         if act.type_code is not None and act.type_code != profile.type_code:
             self._name("audit-type-differs", index, act, profile.type_code or "")
@@ -163,8 +209,16 @@ class Records:
             phase = self._credit_step(index, act, Phase(phase))
         if profile.family is Family.LICENCE:
             self._licence_heads.pop(state.last, None)
-        number = state.profile
-        self._put(act.subject, _State(leaf, number, act.issued_at, phase, flags), profile.family)
+        state = state._replace(
+            last=leaf, issued_at=act.issued_at, phase=phase, flags=flags, latest=index
+        )
+        if not _has_ended(profile.family, state):
+            state = state._replace(ended=_NEVER)
+        elif state.ended == _NEVER:
+            state = state._replace(ended=index)
+        if act.kind == CREDIT_CORRECTED and profile.family is Family.CREDIT:
+            state = state._replace(content=index)
+        self._put(act.subject, state, profile.family)
 
     def _licence_step(self, index: int, act: Act, before: int) -> int:
         after = VALID if act.state is None else act.state
@@ -187,6 +241,9 @@ class Records:
         return after
 
     # --- small things --------------------------------------------------------------------------
+
+    def _acts_for(self, act: Act, profile: Profile) -> bool:
+        return self._keys.acts_for(act, profile.issuer, profile.type_code)
 
     def _time(self, index: int, act: Act, before: _State) -> None:
         if act.issued_at < before.issued_at:
@@ -212,6 +269,14 @@ class Records:
 
     def _issuer_of(self, subject: str) -> str:
         return self._profiles[self._get(subject).profile].issuer
+
+
+def _has_ended(family: Family, state: _State) -> bool:
+    if state.flags & _ERASED:
+        return True
+    if family is Family.LICENCE:
+        return STATES[state.phase].final
+    return family is Family.CREDIT and state.phase == Phase.ENDED
 
 
 def _step(phase: Phase, kind: int) -> str:

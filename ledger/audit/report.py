@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ledger.audit.events import KeyEvent, events_json, render_events
 from ledger.audit.findings import FINDINGS, Finding, Severity
 from verifier.authorities import Department
 from verifier.kinds import KINDS
@@ -22,6 +23,7 @@ class AuditReport:
     that of the older checkpoint compared with. `witnesses` are (name, Unix seconds). `counts` are
     statements by issuer and kind. `findings` lists at most 1,000 of each code, `totals` counts all
     of them, `by_issuer` by (code, issuer). `seconds` is the time it took, if a clock was given.
+    `events` is what became of keys, in ledger order.
     """
 
     origin: str
@@ -44,6 +46,7 @@ class AuditReport:
     findings: tuple[Finding, ...]
     totals: Mapping[str, int]
     by_issuer: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    events: tuple[KeyEvent, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -84,6 +87,7 @@ class AuditReport:
             "seconds": self.seconds,
             "signatures": self.signatures,
             "departments": departments,
+            "keys": events_json(self.events),
             "totals": dict(self.totals),
             "findings": [finding.to_json() for finding in self.findings],
         }
@@ -94,7 +98,8 @@ def render(report: AuditReport) -> list[str]:
 
     Names and details come from the log: what would steer a terminal is shown as its code point.
     """
-    lines = [*_head(report), *_counts(report), *_findings(report), _verdict(report)]
+    events = render_events(report.events)
+    lines = [*_head(report), *_counts(report), *events, *_findings(report), _verdict(report)]
     return [_printable(line) for line in lines]
 
 

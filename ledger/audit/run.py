@@ -10,9 +10,11 @@ What must be true, in order; each is named where it fails, and the audit goes on
      6  statements   every entry is a strictly encoded statement
      7  signatures   a key enrolled before that index, by its own issuer, signed it
      8  scope        that key may sign this kind and type at the time of issue
-     9  records      each record's acts follow one another as its lifecycle allows
-    10  publication  credit entries of organisations in time, of persons never
-    11  times        nothing is issued in the future
+     9  lives        two officers decided each change; the key was in force at that index; what a
+                     compromised key signed is ended or signed again, and was listed as it is
+    10  records      each record's acts follow one another as its lifecycle allows
+    11  publication  credit entries of organisations in time, of persons never
+    12  times        nothing is issued in the future
 
 Work is split in two. Workers (`ledger.audit.worker`, one process a core) hash, parse and check
 signatures: steps 3, 6, 7 in any order. This process takes their results in ledger order for what
@@ -37,12 +39,13 @@ from ledger.audit.records import Records
 from ledger.audit.report import AuditReport
 from ledger.audit.tree import TreeAudit
 from ledger.audit.work import examined
-from ledger.audit.worker import ENROLMENTS, Act, Examined, split
+from ledger.audit.worker import Act, Examined, split
 from ledger.errors import LedgerError
 from ledger.readside import CHECKPOINT, ReadSide
 from verifier.authorities import Authorities
 from verifier.checkpoint import Checkpoint, checkpoint_of, open_checkpoint, parse_checkpoint
 from verifier.errors import Refused
+from verifier.kinds import AUTHORITY_KINDS
 from verifier.merkle import EMPTY_ROOT, HASH_SIZE
 from verifier.note import VerifierKey, parse_note, parse_vkey
 from verifier.policy import Policy
@@ -74,7 +77,7 @@ def audit(
 
     `previous` is an older checkpoint of the same log, `now` Unix seconds, `clock` a monotonic one
     in seconds for the duration, `progress` hears (entries done, entries in all). With `tree_only`
-    entries may be anything: steps 6 to 11 are left out.
+    entries may be anything: steps 6 to 12 are left out.
     Raises `AuditError` if it cannot begin or go on; what is wrong with the log is in the report.
     """
     try:
@@ -100,7 +103,8 @@ class _Audit:
         self.read, self.now, self.tree_only = read, now, tree_only
         self.findings = Findings()
         self.keyring = Keyring(self.findings)
-        self.records = Records(self.findings, Publication(self.findings, workdays_after))
+        publication = Publication(self.findings, workdays_after)
+        self.records = Records(self.findings, publication, self.keyring)
         self.trust = "first-use" if log_vkey is None else "given"
         self.note = self._fetch_checkpoint()
         self.log_key = self._log_key(log_vkey)
@@ -208,6 +212,7 @@ class _Audit:
             findings=tuple(self.findings.listed),
             totals=dict(self.findings.totals),
             by_issuer=dict(self.findings.by_issuer),
+            events=tuple(self.keyring.events),
         )
 
     def _entries(self, checkpoint: Checkpoint, processes: int, progress: Progress) -> bytes | None:
@@ -222,7 +227,7 @@ class _Audit:
             if absent > _MAX_ABSENT:
                 raise AuditError("audit-log-absent", files.bundle_path(bundle.n))
             tree.add(bundle)  # 3, 4
-            self._acts(bundle, keys)  # 6 to 11
+            self._acts(bundle, keys)  # 6 to 12
             progress(min(size, (bundle.n + 1) * FULL_WIDTH), size)
         self.records.finish((self.now + CHINA) // 86_400)
         return tree.finish(checkpoint)  # 4, 5
@@ -254,9 +259,9 @@ class _Audit:
                 issuer=act.issuer,
                 detail=detail,
             )
-        if self.keyring.admit(index, act, keys, raw):
+        if self.keyring.admit(index, leaf, act, keys, raw):
             self.signatures += 1
-            if act.kind not in ENROLMENTS:
+            if act.kind not in AUTHORITY_KINDS:
                 self.records.apply(index, leaf, act)
 
     def _genesis(self) -> None:

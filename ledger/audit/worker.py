@@ -17,16 +17,17 @@ from typing import IO, Final, NamedTuple, cast
 
 from keys.errors import KeysError
 from keys.names import kid, parse_cose_key
+from verifier.change import parse_change
 from verifier.errors import Refused
-from verifier.kinds import DEPARTMENT, GENESIS, KEY
+from verifier.kinds import AUTHORITY_KINDS, GENESIS, KEY
 from verifier.merkle import Frontier, leaf_hash
 from verifier.statement import Statement, parse_statement
 from verifier.tiles import FULL_WIDTH
 
-GOOD, BAD, UNKNOWN = 0, 1, 2
-"""What a signature is: good under the key its kid names, not good under it, or no such key here."""
+GOOD, BAD, UNKNOWN, NO_SUITE = 0, 1, 2, 3
+"""What a signature is: good under the key its kid names, not good under it, no such key here, or
+of a suite whose native code is not installed here."""
 
-ENROLMENTS: Final = frozenset({GENESIS, DEPARTMENT, KEY})
 _LENGTH: Final = Struct(">H")
 _LENGTH_BYTES: Final = 8
 
@@ -45,7 +46,7 @@ class Act(NamedTuple):
     """What the rules need to know of one statement. Times in Unix seconds, days since 1970.
 
     `about_organisation` tells whom a credit entry is about, None if it does not say; `grade` is
-    its grade, 0 if not said. `signature` is one of the three above.
+    its grade, 0 if not said. `signature` is one of the four above.
     """
 
     signature: int
@@ -69,8 +70,8 @@ class Examined(NamedTuple):
 
     `acts` has one item for each entry, `(code, detail)` where the entry is no statement; it is
     empty when only the tree is audited. `raw` holds the bytes of entries that the keyring has to
-    see: enrolments, and entries signed by a key unknown here. `sound` tells that the bundle held
-    exactly the entries it should, each within its length.
+    see: statements of authority, and entries signed by a key unknown here. `sound` tells that the
+    bundle held exactly the entries it should, each within its length.
     """
 
     n: int
@@ -168,7 +169,7 @@ def _bundle(bundle: Bundle, keys: dict[bytes, bytes], tree_only: bool) -> Examin
     # All are parsed before any signature is checked: in turns, each evicts the other from cache.
     parsed = [_parsed(entry) for entry in entries]
     for one in parsed:
-        if type(one) is Statement and one.content.kind in ENROLMENTS:
+        if type(one) is Statement and one.content.kind in AUTHORITY_KINDS:
             _learn(one, keys)
     acts: list[tuple[object, ...]] = []
     raw: dict[int, bytes] = {}
@@ -178,7 +179,7 @@ def _bundle(bundle: Bundle, keys: dict[bytes, bytes], tree_only: bool) -> Examin
             continue
         signature = signature_of(one, keys)
         acts.append(_act(one, signature))
-        if signature == UNKNOWN or one.content.kind in ENROLMENTS:
+        if signature == UNKNOWN or one.content.kind in AUTHORITY_KINDS:
             raw[position] = one.raw
     return Examined(bundle.n, False, sound, b"".join(leaves), root, acts, raw)
 
@@ -214,7 +215,7 @@ def _act(statement: Statement, signature: int) -> tuple[object, ...]:
 
 
 def signature_of(statement: Statement, keys: Mapping[bytes, bytes]) -> int:
-    """`GOOD`, `BAD` or `UNKNOWN`."""
+    """`GOOD`, `BAD`, `UNKNOWN` or `NO_SUITE`."""
     public = keys.get(statement.kid)
     if public is None:
         return UNKNOWN
@@ -222,15 +223,21 @@ def signature_of(statement: Statement, keys: Mapping[bytes, bytes]) -> int:
         statement.sign1.check_signature(public)
     except KeysError:
         return BAD
+    except Refused:  # suite-missing, and no other
+        return NO_SUITE
     return GOOD
 
 
 def _learn(statement: Statement, keys: dict[bytes, bytes]) -> None:
-    """Notes the key that an enrolling statement carries; whether it counts is seen later."""
-    data = statement.content.facts.get("key")
-    if type(data) is bytes:
-        try:
+    """Notes the key that a statement would enrol; whether it counts is seen later."""
+    content = statement.content
+    if content.kind not in (GENESIS, KEY):
+        return
+    try:
+        facts = content.facts if content.kind == GENESIS else parse_change(content)[0].facts
+        data = facts.get("key")
+        if type(data) is bytes:
             suite, public = parse_cose_key(data)
-        except KeysError:
-            return
-        keys.setdefault(kid(suite, public), public)
+            keys.setdefault(kid(suite, public), public)
+    except (Refused, KeysError):
+        return

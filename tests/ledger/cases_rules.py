@@ -42,14 +42,14 @@ def no_genesis() -> Shown:
 def second_genesis() -> Shown:
     city = City()
     city.entries.append(city.entries[0])
-    return at_end(city, "audit-enrolment-refused")
+    return at_end(city, "audit-change-refused")
 
 
 def enrolled_by_a_department() -> Shown:
     city = City()
     facts = {"id": "tax", "zh": "税务局", "en": "Tax", "uscc": "11330000MB0EXMPL0X"}
     city.add(Content(kinds.DEPARTMENT, facts=facts), "market")
-    return at_end(city, "audit-enrolment-refused")
+    return at_end(city, "audit-change-refused")
 
 
 def bad_signature() -> Shown:
@@ -89,7 +89,7 @@ def key_never_in_force() -> Shown:
     city.key("market", new, [FOOD], pop=bytes(64))
     city.licence(how={"by": new})
     index = len(city.entries) - 1
-    finds = [("audit-enrolment-refused", index - 1, None), ("audit-key-unknown", index, None)]
+    finds = [("audit-change-refused", index - 1, None), ("audit-key-unknown", index, None)]
     return Shown(city.files(), finds)  # type: ignore[arg-type]
 
 
@@ -331,8 +331,8 @@ def calendar_missing() -> Shown:
 CASES: Mapping[str, Callable[[], Shown]] = {
     "audit-not-a-statement": not_a_statement,
     "audit-no-genesis": no_genesis,
-    "audit-enrolment-refused second genesis": second_genesis,
-    "audit-enrolment-refused": enrolled_by_a_department,
+    "audit-change-refused second genesis": second_genesis,
+    "audit-change-refused": enrolled_by_a_department,
     "audit-bad-signature": bad_signature,
     "audit-bad-signature of an enrolment": bad_signature_of_enrolment,
     "audit-key-unknown": key_unknown,

@@ -12,12 +12,13 @@ from keys.names import cose_key_bytes
 from keys.signer import Signer, SoftwareSigner
 from keys.suites import suite_named
 from ledger.errors import LedgerError
+from tests.decided import decided, officer_facts, possession
 from verifier import kinds
-from verifier.authorities import proof_of_possession_message
 from verifier.checkpoint import Checkpoint, sign_checkpoint
 from verifier.merkle import Frontier, leaf_hash
 from verifier.note import NoteSigner
-from verifier.statement import Content, new_subject, sign_statement
+from verifier.signedlist import make_signed_list
+from verifier.statement import Content, new_subject, parse_statement, sign_statement
 from verifier.tiles import FULL_WIDTH, encode_bundle, entries_path, tile_path
 
 ORIGIN = "demo.zhenglian.example"
@@ -114,6 +115,7 @@ class City:
         self.clock = NOW - 400 * DAY
         self._records = 0
         self._statuses = 0
+        self.officers: dict[str, Signer] = {}
         operator = self.signers["operator"]
         facts = {
             "origin": origin,
@@ -121,6 +123,7 @@ class City:
             "key": cose_key_bytes(operator.suite, operator.public),
             "name_zh": "示例市",
             "name_en": "Sample City",
+            "officers": self.officer_facts("first", "second"),
         }
         self.add(Content(kinds.GENESIS, facts=facts), "operator")
         self.department("market", [FOOD, PENALTY])
@@ -157,18 +160,60 @@ class City:
         self.entries.append(made.entry)
         return made
 
+    # --- authority -----------------------------------------------------------------------------
+
+    def officer_facts(self, *names: str) -> Sequence[list[Any]]:
+        """New officers, as a genesis or a department brings them."""
+        new = {name: signer(f"officer {name} of {self.origin}") for name in names}
+        self.officers |= new
+        return officer_facts(self.origin, new)
+
+    def change(
+        self, kind: int, facts: Mapping[str, Any], by: Sequence[str] = ("first", "second")
+    ) -> Made:
+        """A change that the first of `by` proposed and the second approved."""
+        proposer, approver = (self.officers[name] for name in by)
+        at = self.clock + 60
+        content = decided(
+            kind,
+            facts,
+            origin=self.origin,
+            at=at,
+            proposer=proposer,
+            approver=approver,
+            nonce=seeded(f"nonce {len(self.entries)}", 16),
+        )
+        return self.add(content, "operator")
+
     def department(self, slug: str, scope: Sequence[str], suite: str = "ed25519") -> None:
-        facts = {"id": slug, "zh": f"{slug}局", "en": slug, "uscc": "11330000MB0EXMPL0X"}
-        self.add(Content(kinds.DEPARTMENT, facts=facts), "operator")
+        """With its officer `<slug>-keeper` and one key."""
+        officers = self.officer_facts(f"{slug}-keeper")
+        names = {"zh": f"{slug}局", "en": slug, "uscc": "11330000MB0EXMPL0X"}
+        self.change(kinds.DEPARTMENT, {"id": slug, **names, "officers": officers})
         self.signers[slug] = signer(f"{slug} of {self.origin}", suite)
         self.key(slug, self.signers[slug], scope)
 
     def key(self, slug: str, key: Signer, scope: Sequence[str], **facts: Any) -> Made:
-        cose_key = cose_key_bytes(key.suite, key.public)
-        message = proof_of_possession_message(self.origin, slug, cose_key)
+        """A key enrolled by `first` and the department's keeper."""
+        cose_key, proof = possession(self.origin, slug, key)
         own = {"dept": slug, "key": cose_key, "scope": list(scope), "from": NOW - 500 * DAY}
-        content = Content(kinds.KEY, facts={**own, "pop": key.sign(message), **facts})
-        return self.add(content, "operator")
+        by = ("first", "second" if slug == "operator" else f"{slug}-keeper")
+        return self.change(kinds.KEY, {**own, "pop": proof, **facts}, by)
+
+    def key_act(self, key: Signer, act: str, slug: str = "market", **facts: Any) -> Made:
+        """Suspends, resumes, retires, or reports a key compromised."""
+        by = ("first", "second" if slug == "operator" else f"{slug}-keeper")
+        return self.change(kinds.KEY_CHANGED, {"key": key.kid, "act": act, **facts}, by)
+
+    def compromise(self, key: Signer, *, before: int, slug: str = "market", **facts: Any) -> Made:
+        """Others have the key since the entry `before`; what it signed is listed."""
+        earlier = [parse_statement(entry) for entry in self.entries[1:before]]
+        listed = make_signed_list(entry.leaf for entry in earlier if entry.kid == key.kid)
+        since = self.clock + 1
+        if before < len(self.entries):
+            since = parse_statement(self.entries[before]).issued_at
+        own = {"since": since, "before": before, "count": listed.count, "signed": listed.digest}
+        return self.key_act(key, "compromise", slug, **{**own, **facts})
 
     # --- licences ------------------------------------------------------------------------------
 

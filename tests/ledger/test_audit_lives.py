@@ -1,7 +1,8 @@
 """Random lives of records, against a slow twin that looks at a record's whole past at every act."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from hypothesis import given, settings
@@ -205,11 +206,20 @@ def lives(draw: st.DrawFn) -> list[Act]:
     return acts
 
 
+class NoKeys:
+    """Nothing is void, and nobody acts for another."""
+
+    void: Mapping[int, bytes] = MappingProxyType({})
+
+    def acts_for(self, act: Act, issuer: str, type_code: str | None) -> bool:
+        return False
+
+
 @settings(max_examples=150, deadline=None)
 @given(lives())
 def test_the_audit_finds_what_its_twin_finds(acts: list[Act]) -> None:
     found = Findings()
-    records = Records(found, Publication(Findings(), lambda day, count: None))
+    records = Records(found, Publication(Findings(), lambda day, count: None), NoKeys())
     twin = Twin()
     for index, act in enumerate(acts):
         seen = len(found.listed)

@@ -3,14 +3,15 @@
 import pytest
 
 from ledger.audit.findings import FINDINGS, Severity
-from tests.ledger import cases_tree
+from tests.ledger import cases_keys, cases_rules, cases_tree
 from tests.ledger.audited import Shown, found
-from tests.ledger.cases_rules import CASES, DECIDED
+from tests.ledger.cases_rules import DECIDED
 from tests.ledger.logs import CLINIC, DAY, FOOD, NOW, TODAY, City, signer
 from verifier import kinds
 from verifier.statement import Content
 from verifier.states import REVOKED, SUSPENDED, VALID
 
+CASES = {**cases_rules.CASES, **cases_keys.CASES}
 ALWAYS_UNCHECKED = {
     "audit-trusted-on-first-use",
     "audit-witnesses-unchecked",
