@@ -27,7 +27,18 @@ from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
 from api.problems import PROBLEM_SCHEMA, documented, install
-from api.routes import changes, claims, credits, directory, health, imports, licences, log, me
+from api.routes import (
+    changes,
+    claims,
+    credits,
+    directory,
+    discovery,
+    health,
+    imports,
+    licences,
+    log,
+    me,
+)
 from api.routes import verify as verify_routes
 from api.routes.parts import proof_path
 from api.start import make_start_data
@@ -60,6 +71,7 @@ _ROUTES = (
     log,
     directory,
     changes,
+    discovery,
     health,
 )
 

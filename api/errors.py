@@ -126,6 +126,10 @@ class ServiceError(ZhenglianError):
         ),
         "address-unusable": ("无法在此地址上提供服务", "this address cannot be listened on"),
         "file-failed": ("文件读写失败", "a file or folder could not be read or written"),
+        "discovery-no-domain": (
+            "did:web 需要域名：请用 ZHENGLIAN_PUBLIC_URL 指定对外地址",
+            "did:web needs a domain name: set ZHENGLIAN_PUBLIC_URL to the public address",
+        ),
         "signer-missing": (
             "本机没有该部门的签发密钥",
             "this server holds no key of the department",
@@ -153,10 +157,21 @@ class ServiceError(ZhenglianError):
             "该提案已撤回或已执行",
             "the proposal was withdrawn, or has taken effect",
         ),
+        "key-not-compromised": (
+            "该密钥未登记为泄露，没有受影响的文书",
+            "the key is not reported as compromised: nothing is affected",
+        ),
+        "resign-key-missing": (
+            "部门还没有可用的新密钥，请先登记新密钥再换发",
+            "the department has no key in force: enrol a new one, then issue again",
+        ),
+        "resign-list-malformed": (
+            "记录清单无法读取：每行一个记录号",
+            "the list of records cannot be read: one record id a line",
+        ),
         "operator-key-last": (
             "此变更会使运营者在本机没有可用密钥，今后任何变更都无法入账；请先登记新密钥",
-            "the operator would be left without a key here, and no change could ever be logged "
-            "again: enrol another first",
+            "the operator would have no key here to log any further change: enrol another first",
         ),
         "change-list-differs": (
             "泄露密钥的签发清单与账本不符",
@@ -399,6 +414,7 @@ class ServiceError(ZhenglianError):
     }
 
     STATUS: ClassVar[Mapping[str, int]] = {
+        "discovery-no-domain": 404,
         "page-sample-unknown": 404,
         "calendar-missing": 503,
         "catalogue-invalid": 500,
@@ -422,6 +438,8 @@ class ServiceError(ZhenglianError):
         "change-unknown": 404,
         "change-not-open": 409,
         "operator-key-last": 409,
+        "key-not-compromised": 409,
+        "resign-key-missing": 409,
         "change-list-differs": 409,
         "record-erased": 410,
         "record-damaged": 500,
