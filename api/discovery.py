@@ -27,7 +27,7 @@ from verifier.errors import Refused
 
 WELL_KNOWN = "/.well-known"
 PRIVATE_USE = -65_536
-"""COSE algorithms below it are nobody's but the user's (RFC 9053 §11.1), as SM2 is to us."""
+"""COSE algorithms below it are for private use (IANA, COSE Algorithms); our number of SM2 is."""
 CONTEXT = ("https://www.w3.org/ns/did/v1", "https://w3id.org/security/jwk/v1")
 
 
