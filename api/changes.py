@@ -42,7 +42,8 @@ from verifier.register import Officer, Register
 from verifier.statement import Content, parse_statement
 
 OPEN, LOGGED, WITHDRAWN, LAPSED = "open", "logged", "withdrawn", "lapsed"
-STATES = (OPEN, LOGGED, WITHDRAWN, LAPSED)
+STATE_ZH = {OPEN: "待批准", LOGGED: "已入账", WITHDRAWN: "已撤回", LAPSED: "已失效"}
+STATES = tuple(STATE_ZH)
 DAYS_OPEN = 7
 """A proposal drafted here lapses after so many days."""
 

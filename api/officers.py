@@ -56,12 +56,17 @@ class Card:
 
 def make_card(signer: Signer, *, id: str, of: str, origin: str) -> Card:
     """The card of an officer whose key `signer` is. Raises `officer-name-invalid`."""
-    for name in (id, of):
-        if not _NAME.fullmatch(name):
-            raise ServiceError("officer-name-invalid", name[:40])
+    check_names(id, of)
     key = cose_key_bytes(signer.suite, signer.public)
     pop = signer.sign(proof_of_possession_message(origin, f"officer/{id}", key))
     return Card(origin, id, of, key, pop)
+
+
+def check_names(*names: str) -> None:
+    """Duty names and slugs; raises `officer-name-invalid`."""
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise ServiceError("officer-name-invalid", name[:40])
 
 
 def read_card(text: str) -> Card:
@@ -89,8 +94,7 @@ def check_card(card: Card, origin: str, of: str | None = None) -> None:
     """
     if card.origin != origin or (of is not None and card.of != of):
         raise ServiceError("officer-card-foreign", f"{card.origin}: {card.id} ({card.of})"[:120])
-    if not _NAME.fullmatch(card.id):
-        raise ServiceError("officer-name-invalid", card.id[:40])
+    check_names(card.id)
     try:
         suite, public = parse_cose_key(card.key)
         message = proof_of_possession_message(origin, f"officer/{card.id}", card.key)

@@ -175,6 +175,29 @@ def _why_none(
     return ServiceError("signer-missing", department)
 
 
+STATE_ZH: Final = {
+    "in-force": "有效",
+    "not-yet": "未到启用时间",
+    "expired": "已过有效期",
+    "suspended": "暂停使用",
+    "retired": "已退役",
+    "compromised": "已泄露",
+}
+
+
+def key_state(key: EnrolledKey, now: int) -> str:
+    """What became of a key, in a word of `STATE_ZH`; the gravest, where several hold."""
+    if key.compromise is not None:
+        return "compromised"
+    if key.retired is not None:
+        return "retired"
+    if key.is_suspended:
+        return "suspended"
+    if now < key.valid_from:
+        return "not-yet"
+    return "expired" if key.valid_until is not None and now > key.valid_until else "in-force"
+
+
 def custody_prefix(department: str) -> str:
     """What the names of a department's keys in custody begin with: `dept-<slug>`, `operator`."""
     return OPERATOR if department == OPERATOR else f"dept-{department}"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
 from api.change_words import describe
-from api.changes import LAPSED, LOGGED, OPEN, WITHDRAWN, Change
+from api.changes import STATE_ZH, Change
 from api.context import Caller, IdempotencyKey, Services, Use
 from api.errors import ServiceError
 from api.idempotency import Slot
@@ -23,7 +23,6 @@ from verifier.keylife import Moment
 from verifier.kinds import KINDS
 
 router = APIRouter(prefix="/v1", tags=["变更 changes"])
-STATE_ZH = {OPEN: "待批准", LOGGED: "已入账", WITHDRAWN: "已撤回", LAPSED: "已失效"}
 _MAX_BODY = 49_152
 _BINARY_TYPES = ("application/cose", "application/octet-stream")
 _READERS = (Role.OPERATOR, Role.AUDITOR, Role.SEAL_KEEPER, Role.CLERK)

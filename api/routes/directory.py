@@ -11,10 +11,11 @@ from api.context import Caller, Use
 from api.errors import ServiceError
 from api.keymaking import make_key
 from api.principals import Role, revoke_client
-from api.routes.authority_models import DepartmentsShown, KeyMade, KeyState
+from api.routes.authority_models import DepartmentsShown, KeyMade
 from api.routes.changes import moment_json
 from api.routes.models import ClientRegistered, Myself, ReasonsShown, TypesShown
 from api.rules.days import iso_time
+from api.signers import STATE_ZH, key_state
 from keys.names import cose_key_bytes
 from keys.suites import BY_NAME
 from verifier.authorities import EnrolledKey
@@ -93,19 +94,9 @@ def make_department_key(slug: str, body: KeyRequest, use: Use, caller: Caller) -
     }
 
 
-_STATE_ZH = {
-    "in-force": "有效",
-    "not-yet": "未到启用时间",
-    "expired": "已过有效期",
-    "suspended": "暂停使用",
-    "retired": "已退役",
-    "compromised": "已泄露",
-}
-
-
 def key_json(key: EnrolledKey, now: int) -> dict[str, Any]:
     """A key and what became of it, as of Unix time `now`."""
-    state, compromise, certificate = _key_state(key, now), key.compromise, key.certificate
+    state, compromise, certificate = key_state(key, now), key.compromise, key.certificate
     moments = [
         moment_json(Moment(*pair)) for pair in zip(key.suspended, key.suspended_at, strict=True)
     ]
@@ -119,7 +110,7 @@ def key_json(key: EnrolledKey, now: int) -> dict[str, Any]:
         "valid_until": None if key.valid_until is None else iso_time(key.valid_until),
         "index": max(key.index, 0),
         "state": state,
-        "state_zh": _STATE_ZH[state],
+        "state_zh": STATE_ZH[state],
         "suspended": [
             {"since": since, "until": until}
             for since, until in zip_longest(moments[::2], moments[1::2])
@@ -145,18 +136,6 @@ def key_json(key: EnrolledKey, now: int) -> dict[str, Any]:
             "not_after": iso_time(certificate.not_after),
         },
     }
-
-
-def _key_state(key: EnrolledKey, now: int) -> KeyState:
-    if key.compromise is not None:
-        return "compromised"
-    if key.retired is not None:
-        return "retired"
-    if key.is_suspended:
-        return "suspended"
-    if now < key.valid_from:
-        return "not-yet"
-    return "expired" if key.valid_until is not None and now > key.valid_until else "in-force"
 
 
 @router.get("/types", summary="证照与信用类型 Licence and credit types", response_model=TypesShown)
