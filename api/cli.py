@@ -8,7 +8,10 @@ from pydantic import ValidationError
 from api.commands import importing, packs
 from api.commands import run as run_commands
 from api.commands.audit import audit_command
+from api.commands.changes import change_app
 from api.commands.custody import custody_app, signer_command
+from api.commands.officers import key_app, officer_app
+from api.commands.proposals import propose_app
 from api.errors import ServiceError
 from keys.errors import ZhenglianError
 from verifier import cli as verifier_cli
@@ -30,6 +33,10 @@ app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
 app.command("signer")(signer_command)
 app.add_typer(custody_app)
+app.add_typer(officer_app)
+app.add_typer(key_app)
+change_app.add_typer(propose_app)
+app.add_typer(change_app)
 
 
 @app.command(
