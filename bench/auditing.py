@@ -60,9 +60,9 @@ def _raw_rate(entries: list[bytes], city: City) -> float:
     signed = []
     for entry in entries:
         sign1 = parse_statement(entry).sign1
-        if sign1.alg == city.signer("market").suite.cose_alg:
+        if sign1.alg == city.signers["market"].suite.cose_alg:
             signed.append(sign1.signature + to_be_signed(sign1.protected, sign1.payload))
-    public = city.signer("market").public
+    public = city.signers["market"].public
     signed = signed[-LICENCES:]
     jobs = [(signed[at : at + _SHARE], public) for at in range(0, len(signed), _SHARE)]
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:

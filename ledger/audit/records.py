@@ -1,6 +1,6 @@
 """The life of every record, replayed act by act in ledger order.
 
-What is kept of a record is 78 bytes, so that an audit of millions fits in memory; with its id and
+What is kept of a record is 82 bytes, so that an audit of millions fits in memory; with its id and
 the dictionaries' own needs that is about 340 bytes for a licence and 230 for another record.
 """
 
@@ -29,9 +29,10 @@ from verifier.states import STATES, VALID, may_follow
 
 _BY_OTHERS: Final = frozenset({CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_EXPIRED})
 """Acts that the credit centre may do on another department's entry (domain §4c)."""
-_PACKED: Final = Struct(">32sIQBBQQQQ")
+_PACKED: Final = Struct(">32sIQBBQQQQI")
 _RENEWED, _ERASED = 1, 2
 _NEVER: Final = (1 << 64) - 1
+_LAST_DAY: Final = (1 << 32) - 1
 _PAGE: Final = 4096
 
 
@@ -60,7 +61,8 @@ class _State(NamedTuple):
     """A record now: leaf hash and time of its last act; `phase` is a legal state or a `Phase`.
 
     Four ledger indices: of the act whose content it has, of its last act, of the act that ended
-    it, of the licence that renewed it; the last two may be `_NEVER`.
+    it, of the licence that renewed it; the last two may be `_NEVER`. `until` is the last day of a
+    licence's validity, in days since 1970-01-01.
     """
 
     last: bytes
@@ -72,6 +74,7 @@ class _State(NamedTuple):
     latest: int
     ended: int = _NEVER
     renewed: int = _NEVER
+    until: int = _LAST_DAY
 
 
 class Keys(Protocol):
@@ -109,24 +112,25 @@ class Records:
         self._publication.finish(today, self._issuer_of)
         if self._keys.void:
             for subject in self._states:
-                self._compromised(subject)
+                self._compromised(subject, today)
 
-    def _compromised(self, subject: str) -> None:
+    def _compromised(self, subject: str, today: int) -> None:
         """A record whose content or last act a compromised key signed is to be ended, or signed
         again: a licence by its renewal, a credit entry by a correction, an act by the next one.
+        A question asked is over, and so is a licence whose time is up.
         """
         state, void = self._get(subject), self._keys.void
+        profile = self._profiles[state.profile]
+        over = state.flags & _ERASED or state.until < today or profile.family is Family.QUESTION
         rests = [index for index in (state.content, state.latest) if index in void]
         settled = [index for index in (state.ended, state.renewed) if index != _NEVER]
-        if rests and all(index in void for index in settled):
-            issuer = self._profiles[state.profile].issuer
-            detail = void[rests[0]].hex()
+        if rests and not over and all(index in void for index in settled):
             self._findings.add(
                 "audit-signed-while-compromised",
                 rests[0],
                 record=subject,
-                issuer=issuer,
-                detail=detail,
+                issuer=profile.issuer,
+                detail=void[rests[0]].hex(),
             )
 
     # --- beginnings ----------------------------------------------------------------------------
@@ -143,7 +147,13 @@ class Records:
         if family is Family.CREDIT:
             self._publication.recorded(index, act)
         number = self._number(profile)
-        self._put(act.subject, _State(leaf, number, act.issued_at, 0, 0, index, index), family)
+        until = (
+            _LAST_DAY
+            if act.valid_until is None or family is not Family.LICENCE
+            else act.valid_until
+        )
+        state = _State(leaf, number, act.issued_at, 0, 0, index, index, until=until)
+        self._put(act.subject, state, family)
 
     def _renew(self, index: int, act: Act, profile: Profile) -> None:
         renewed = self._licence_heads.get(act.predecessor or b"")
@@ -209,12 +219,13 @@ class Records:
             phase = self._credit_step(index, act, Phase(phase))
         if profile.family is Family.LICENCE:
             self._licence_heads.pop(state.last, None)
+        again = phase == state.phase  # what an end says is signed once more
         state = state._replace(
             last=leaf, issued_at=act.issued_at, phase=phase, flags=flags, latest=index
         )
         if not _has_ended(profile.family, state):
             state = state._replace(ended=_NEVER)
-        elif state.ended == _NEVER:
+        elif again or state.ended == _NEVER:
             state = state._replace(ended=index)
         if act.kind == CREDIT_CORRECTED and profile.family is Family.CREDIT:
             state = state._replace(content=index)

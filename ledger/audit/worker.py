@@ -63,6 +63,7 @@ class Act(NamedTuple):
     reason: str | None
     about_organisation: bool | None
     grade: int
+    valid_until: int | None = None
 
 
 class Examined(NamedTuple):
@@ -211,6 +212,7 @@ def _act(statement: Statement, signature: int) -> tuple[object, ...]:
         content.reason,
         about if type(about) is bool else None,
         grade if type(grade) is int else 0,
+        content.valid_until,
     )
 
 

@@ -13,6 +13,7 @@ from tests.ledger.cases_rules import DECIDED
 from tests.ledger.logs import DAY, FOOD, PENALTY, City, signer
 from verifier import kinds
 from verifier.merkle import leaf_hash
+from verifier.statement import Content
 from verifier.states import SUSPENDED, VALID
 
 
@@ -74,6 +75,19 @@ def test_mergers_names_and_officers() -> None:
 def test_a_leak_of_which_nothing_is_left() -> None:
     city = City()
     healed(city)
+    clean(city)
+
+
+def test_questions_and_changes_outlive_a_leaked_key_of_the_operator() -> None:
+    """A question asked is over; what officers decided rests on their signatures besides."""
+    city = City()
+    before = len(city.entries)
+    city.add(Content(kinds.QUESTION, rule_set="order-36", digests=[bytes(32)]), "operator")
+    old, new = city.signers["operator"], signer("new operator")
+    city.key("operator", new, [])
+    city.signers["operator"] = new
+    city.compromise(old, before=before, slug="operator")
+    city.licence()
     clean(city)
 
 

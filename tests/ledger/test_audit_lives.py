@@ -152,6 +152,8 @@ class Twin:
             before, past.state = past.state, act.state or 0
             restored = past.state == 0 and act.reason == "revoked-in-error"
             lawful = before != past.state and (before not in FINAL or restored)
+            if act.reason == "signed-again":
+                lawful = before == past.state
             return set() if lawful else {"audit-licence-step"}
         if family != CREDIT or act.kind == LICENCE_STATE:
             return {"audit-family-differs"}
@@ -197,7 +199,7 @@ def lives(draw: st.DrawFn) -> list[Act]:
                 (0, draw(st.integers(0, 20))) if kind == LICENCE else None,
                 predecessor,
                 draw(st.sampled_from((0, 0, 1, 2, 3, 12, 14))) if kind == LICENCE_STATE else None,
-                draw(st.sampled_from(("because", "revoked-in-error"))),
+                draw(st.sampled_from(("because", "revoked-in-error", "signed-again"))),
                 None,
                 0,
             )
