@@ -99,12 +99,16 @@ host-tools:
 	  command -v google-chrome >/dev/null 2>&1 || \
 	  [ -d "/Applications/Google Chrome.app" ] || [ -d "/Applications/Chromium.app" ] || \
 	  missing="$$missing chromium"; \
+	if ! command -v softhsm2-util >/dev/null 2>&1; then \
+	  if [ "$$(uname)" = Darwin ]; then missing="$$missing softhsm"; \
+	  else missing="$$missing softhsm2"; fi; \
+	fi; \
 	if [ "$$(uname)" = Linux ] && ! fc-list :lang=zh 2>/dev/null | grep -q "Noto"; then \
 	  missing="$$missing fonts-noto-cjk"; \
 	fi; \
 	if [ -n "$$missing" ]; then \
 	  echo "Not on this machine:$$missing. Tests that need them are skipped and named. Type:"; \
-	  if [ "$$(uname)" = Darwin ]; then echo "  brew install --cask chromium"; \
+	  if [ "$$(uname)" = Darwin ]; then echo "  brew install$$missing"; \
 	  else echo "  sudo apt-get install$$missing"; fi; \
 	fi
 

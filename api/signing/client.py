@@ -70,6 +70,9 @@ class SignerConnection:
             with contextlib.suppress(OSError):
                 connection.close()
 
+    def __del__(self) -> None:
+        self.close()
+
     def _take(self) -> socket.socket:
         with self._lock:
             if self._idle:
