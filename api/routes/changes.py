@@ -94,7 +94,7 @@ def officers(use: Use) -> dict[str, Any]:
     openapi_extra=_BODY,
 )
 def propose(
-    raw: Cose, use: Use, caller: Caller, response: Response, key: IdempotencyKey = None
+    use: Use, caller: Caller, raw: Cose, response: Response, key: IdempotencyKey = None
 ) -> dict[str, Any]:
     """What one officer signed. Refused at once if it could not take effect; the same proposal
     again is the same change."""
@@ -139,9 +139,9 @@ def show(change_id: ChangeId, use: Use, caller: Caller) -> dict[str, Any]:
 )
 def approve(
     change_id: ChangeId,
-    raw: Cose,
     use: Use,
     caller: Caller,
+    raw: Cose,
     response: Response,
     key: IdempotencyKey = None,
 ) -> dict[str, Any]:

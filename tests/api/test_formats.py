@@ -124,7 +124,7 @@ def test_every_entry_of_a_lived_in_ledger(
     entries = [city.ledger.entry(index) for index in range(city.ledger.size)]
     kinds = {parse_statement(entry).content.kind for entry in entries}
     assert {1, 2, 3, 32, 33, 34, 36, 37} <= kinds
-    facts_rules = {1: "genesis-facts", 2: "department-facts", 3: "key-facts"}
+    facts_rules = {1: "genesis-facts", 2: "change-facts", 3: "change-facts"}
     for entry in entries:
         assert fits(entry, "statement")
         content = parse_statement(entry).content

@@ -35,7 +35,7 @@ CHECKS: Any = [
 EXAMPLES = 3
 
 
-@schemathesis.serializer("application/cbor")
+@schemathesis.serializer("application/cbor", "application/cose")
 def as_bytes(_context: object, value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -56,7 +56,7 @@ def client(
 
 def caller_of(path: str) -> str:
     """Who may do most there."""
-    if path.startswith(("/v1/departments", "/v1/clients")):
+    if path.startswith(("/v1/departments", "/v1/clients", "/v1/changes")):
         return "operator"
     return "citizen" if path.startswith("/v1/me/") else "market"
 

@@ -30,21 +30,36 @@ OPERATIONS = [
     for path, operations in DOCUMENT["paths"].items()
     for method in operations
 ]
-OPEN = {"/healthz", "/readyz", "/metrics", "/log/checkpoint"}
+OPEN = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/log/checkpoint",
+    "/v1/pack",
+    "/v1/log/policy",
+    "/.well-known/zhenglian",
+    "/.well-known/jwks.json",
+    "/.well-known/jwks-sm2.json",
+    "/.well-known/jwt-vc-issuer",
+    "/.well-known/did.json",
+}
 """They answer whatever is sent."""
 
 
 ANYONE = {
     "POST /v1/verify",
     "GET /v1/pack",
+    "GET /v1/pack/updates/{sha256}",
     "GET /v1/types",
     "GET /v1/reasons",
     "GET /v1/departments",
+    "GET /v1/officers",
     "GET /v1/predicates",
     "GET /v1/log/proof/{index}",
     "GET /v1/log/entries/{index}",
     "GET /v1/log/consistency",
     "GET /v1/log/key",
+    "GET /v1/log/policy",
     "GET /v1/public/credits",
     "POST /v1/receipts/verify",
 }
