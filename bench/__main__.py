@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MODULES = ("verify", "suites", "ledger", "importing", "auditing")
+MODULES = ("verify", "suites", "packs", "ledger", "importing", "auditing", "custody")
 OUT = Path("var/bench.json")
 
 

@@ -14,6 +14,8 @@ from keys.suites.base import Suite
 
 KID_SIZE = 8
 _AKP = 7  # the key type that names its algorithm (RFC 9964); of others the curve decides
+_ED25519 = bytes.fromhex("a3010120062158 20")
+"""How the COSE_Key of every Ed25519 key begins, in deterministic CBOR; 32 bytes follow."""
 _CURVES = {(1, 6): -19, (2, 1): -9, (2, -70301): -70501}  # (kty, crv) → COSE algorithm
 
 
@@ -27,8 +29,16 @@ def kid(suite: Suite, public: bytes) -> bytes:
     return hashlib.sha256(cose_key_bytes(suite, public)).digest()[:KID_SIZE]
 
 
-def parse_cose_key(data: bytes) -> tuple[Suite, bytes]:
-    """Strict inverse of `cose_key_bytes`: (suite, public key), checked to be a proper point."""
+def parse_cose_key(data: bytes, *, proper: bool = True) -> tuple[Suite, bytes]:
+    """Strict inverse of `cose_key_bytes`: (suite, public key), checked to be a proper point.
+
+    Without `proper` the caller calls `check_public` before the key is first used.
+    """
+    if data[:8] == _ED25519 and len(data) == 40:
+        suite, public = suite_for(-19), data[8:]
+        if proper:
+            suite.check_public(public)
+        return suite, public
     try:
         key = cbor2.loads(data)
     except Exception as error:  # cbor2 lets ValueError, TypeError … through
@@ -36,7 +46,7 @@ def parse_cose_key(data: bytes) -> tuple[Suite, bytes]:
     if not isinstance(key, dict):
         raise KeysError("key-bad-public", "not a map")
     suite = suite_for(_algorithm(key))
-    public = suite.public_from_cose(key)
+    public = suite.public_from_cose(key, proper=proper)
     if cose_key_bytes(suite, public) != data:
         raise KeysError("key-bad-public", "not deterministic CBOR")
     return suite, public

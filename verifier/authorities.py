@@ -220,7 +220,7 @@ class Authorities:
             raise Refused("officers-too-few")
         acts = (index,)
         operator = EnrolledKey(kid, issuer, suite, public, frozenset(), 0, None, index, acts=acts)
-        genesis = _signed(statement.sign1, operator, "statement-bad-signature")
+        genesis = _signed(statement.sign1, operator, "statement-bad-signature")._replace(new=True)
         self._evidence.add(index, [genesis, *officers.checks], ())
         register.keys[kid] = operator
         register.departments[issuer] = Department(issuer, *names, "", acts)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from keys.errors import KeysError
-from keys.names import kid, parse_cose_key
+from keys.names import KID_SIZE, parse_cose_key
 from keys.suites.base import Suite
 from verifier.chain import anchor_info, check_chain
 from verifier.errors import Refused
@@ -117,17 +117,19 @@ def read_key(register: Register, facts: Facts, name: str) -> NewKey:
     if key_id in register.kids:
         raise Refused("enrolment-repeated", key_id.hex())
     message = proof_of_possession_message(register.origin, name, data)
-    check = SignatureCheck(suite, public, message, possession, "enrolment-no-possession", name)
+    code = "enrolment-no-possession"
+    check = SignatureCheck(suite, public, message, possession, code, name, new=True)
     return NewKey(suite, public, key_id, check)
 
 
 def read_public(data: bytes) -> tuple[Suite, bytes, bytes]:
-    """(suite, public key, key id) of a COSE_Key's bytes."""
+    """(suite, public key, key id) of a COSE_Key's bytes; that it is a proper key is for the check
+    of possession to see."""
     try:
-        suite, public = parse_cose_key(data)
+        suite, public = parse_cose_key(data, proper=False)
     except KeysError as error:
         raise Refused("enrolment-malformed", error.code) from error
-    return suite, public, kid(suite, public)
+    return suite, public, _kid_of(data)
 
 
 def _department(register: Register, facts: Facts, at: Moment) -> Effect:
@@ -205,8 +207,7 @@ def _replaced(
     if overlap < start:
         raise Refused("enrolment-malformed", "the overlap ends before the new key begins")
     until = overlap if old.valid_until is None else min(old.valid_until, overlap)
-    _, _, new_kid = read_public(facts["key"])
-    return replace(old, valid_until=until, replaced_by=new_kid)
+    return replace(old, valid_until=until, replaced_by=_kid_of(facts["key"]))
 
 
 def _key_changed(register: Register, facts: Facts, at: Moment) -> Effect:
@@ -343,6 +344,11 @@ def _ca_withdrawn(register: Register, facts: Facts, at: Moment) -> Effect:
         register.anchors[sha256(withdrawn.cert).digest()] = withdrawn
 
     return Effect(OPERATOR, apply)
+
+
+def _kid_of(cose_key: bytes) -> bytes:
+    """The key id of a COSE_Key in its one encoding (RFC 9679)."""
+    return sha256(cose_key).digest()[:KID_SIZE]
 
 
 RULES: Final[Mapping[int, Callable[[Register, Facts, Moment], Effect]]] = {

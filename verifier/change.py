@@ -111,6 +111,10 @@ def parse_proposal(data: bytes) -> Proposal:
 def parse_approval(data: bytes) -> Approval:
     """Strict parse; raises `change-malformed`, cose-… or a codec's code."""
     sign1 = parse_sign1(data, typ=APPROVAL, max_bytes=_MAX_APPROVAL)
+    payload = sign1.payload
+    head, label, at = payload[:4], payload[36:38], payload[38:]
+    if (head, label, len(at)) == (b"\xa2\x01\x58\x20", b"\x02\x1a", 4) and at >= b"\0\1\0\0":
+        return Approval(data, sign1, payload[4:36], int.from_bytes(at, "big"))  # as all are
     body = cbor_decode(sign1.payload, max_bytes=_MAX_APPROVAL)
     if not isinstance(body, dict) or body.keys() != {1, 2}:
         raise Refused("change-malformed", "approval")

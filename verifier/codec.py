@@ -132,7 +132,7 @@ def cbor_encode(value: object) -> bytes:
 def cbor_decode(data: bytes, *, max_bytes: int) -> Any:
     """Inverse of `cbor_encode`: bytes in, value out, refusing every other encoding of it.
 
-    Re-encoding in the order read catches long forms and duplicate keys; `_check_shape` catches
+    Re-encoding in the order read catches long forms and duplicate keys; `check_shape` catches
     unsorted maps, and what no format of ours uses: floats, tags, simple values, big numbers.
     """
     value = cbor_read(data, max_bytes=max_bytes)
@@ -142,7 +142,7 @@ def cbor_decode(data: bytes, *, max_bytes: int) -> Any:
         raise Refused("cbor-malformed", type(error).__name__) from error
     if again != data:
         raise Refused("cbor-not-deterministic")
-    _check_shape(value)
+    check_shape(value)
     return value
 
 
@@ -217,7 +217,7 @@ def take_texts(data: bytes, at: int, count: int) -> tuple[list[str], int] | None
     return (texts, at) if at <= len(data) else None
 
 
-def _check_shape(value: object) -> None:
+def check_shape(value: object) -> None:
     """Maps in order, and nothing but integers of 64 bits, strings, lists, maps, true, false, null.
 
     Raises `Refused`. How deep it may go was bounded when the value was read.
@@ -235,7 +235,7 @@ def _check_shape(value: object) -> None:
         if kind in _PLAIN_TYPES:
             continue
         if kind is dict or kind is list:
-            _check_shape(item)
+            check_shape(item)
         elif type(item) is not int:
             raise Refused("cbor-malformed", f"a value of type {kind.__name__}")
         elif not -_MAX_INTEGER <= item < _MAX_INTEGER:

@@ -19,7 +19,7 @@ from keys.names import KID_SIZE
 from keys.signer import Signer
 from keys.suites import suite_for
 from keys.suites.base import Suite
-from verifier.codec import byte_string, cbor_decode, cbor_encode, take_byte_string
+from verifier.codec import byte_string, cbor_decode, cbor_encode, take_byte_string, take_texts
 from verifier.errors import Refused
 
 ALG, KID, CWT_CLAIMS, TYP = 1, 4, 15, 16
@@ -88,7 +88,7 @@ def parse_sign1(data: bytes, *, typ: str, max_bytes: int) -> Sign1:
     protected, payload, signature = _envelope(data) or _any_envelope(data, max_bytes)
     if len(signature) > _MAX_SIGNATURE:
         raise Refused("too-large", "signature")
-    header = _common_header(protected)
+    header = _plain_header(protected) or _common_header(protected)
     if header is None:
         header = cbor_decode(protected, max_bytes=_MAX_HEADER)
     if not isinstance(header, dict) or header.get(TYP) != typ:
@@ -143,6 +143,19 @@ def _common_header(protected: bytes) -> dict[int, Any] | None:
     alg, kid, name, typ = issuer
     claims = {ISS: name, SUB: subject.decode("ascii"), IAT: int.from_bytes(time, "big")}
     return {ALG: alg, KID: kid, CWT_CLAIMS: claims, TYP: typ}
+
+
+def _plain_header(protected: bytes) -> dict[int, Any] | None:
+    """The header `{1: alg, 4: kid, 16: typ}` of what stands in no ledger, or None."""
+    alg = protected[2:3]
+    if protected[:2] != b"\xa3\x01" or not b"\x20" <= alg < b"\x38":  # -1 … -24, in one byte
+        return None
+    typ = take_texts(protected, 14, 1)
+    if protected[3:5] != b"\x04\x48" or protected[13:14] != b"\x10" or typ is None:
+        return None
+    if typ[1] != len(protected):
+        return None
+    return {ALG: 0x1F - alg[0], KID: protected[5:13], TYP: typ[0][0]}
 
 
 @lru_cache(maxsize=1024)

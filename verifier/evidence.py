@@ -15,7 +15,10 @@ from verifier.errors import Refused
 
 
 class SignatureCheck(NamedTuple):
-    """One signature to check; `code` is the refusal if it does not hold."""
+    """One signature to check; `code` is the refusal if it does not hold.
+
+    `new`: the key comes with this very statement, and is first checked to be a proper one.
+    """
 
     suite: Suite
     public: bytes
@@ -23,8 +26,14 @@ class SignatureCheck(NamedTuple):
     signature: bytes
     code: str
     detail: str = ""
+    new: bool = False
 
     def run(self) -> None:
+        if self.new:
+            try:
+                self.suite.check_public(self.public)
+            except KeysError as error:
+                raise Refused("enrolment-malformed", error.code) from error
         try:
             verify_signature(self.suite, self.public, self.message, self.signature)
         except KeysError as error:

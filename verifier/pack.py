@@ -17,7 +17,9 @@ that rests on them is used, those of status lists until one of their states is. 
 every check at once; whoever puts a pack in a counter's hands opens it so.
 """
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -90,6 +92,23 @@ def read_pack(data: bytes, *, log_key: str | None = None, thorough: bool = False
     Raises `Refused`: pack-…, those of `Authorities.enrol`, status-…, signed-list-…, policy-…,
     merkle-…, or a codec's code.
     """
+    with _uncollected():
+        return _read_pack(data, log_key, thorough)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """What a pack brings is made at once and stays: looking for garbage in between finds none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
     sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
     content = parse_content(sign1.payload)  # 1
     authorities, leaves = _authorities(content, deferred=not thorough)  # 2

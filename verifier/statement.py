@@ -15,7 +15,14 @@ import cbor2
 
 from keys.errors import KeysError
 from keys.signer import Signer
-from verifier.codec import b64url_encode, cbor_decode, cbor_encode, cbor_read, head_size
+from verifier.codec import (
+    b64url_encode,
+    cbor_decode,
+    cbor_encode,
+    cbor_read,
+    check_shape,
+    head_size,
+)
 from verifier.cose import IAT, ISS, SUB, Sign1, parse_sign1, sign_sign1
 from verifier.errors import Refused
 from verifier.kinds import (
@@ -253,9 +260,8 @@ def _digests(value: Any) -> int:
 def _facts(value: Any) -> int:
     if type(value) is not dict or set(map(type, value)) != {str}:
         return 0
-    encoded = cbor_encode(value)
-    cbor_decode(encoded, max_bytes=MAX_STATEMENT)
-    return len(encoded)
+    check_shape(value)
+    return len(cbor2.dumps(value))
 
 
 _HASH: Final = 2 + HASH_SIZE

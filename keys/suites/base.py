@@ -35,7 +35,8 @@ class Suite(Protocol):
     def cose_key(self, public: bytes) -> dict[int, object]:
         """COSE_Key map (RFC 9052 §7) with the required members only."""
 
-    def public_from_cose(self, key: dict[int, object]) -> bytes: ...
+    def public_from_cose(self, key: dict[int, object], *, proper: bool = True) -> bytes:
+        """The raw public key; with `proper`, after `check_public`."""
 
     def jwk(self, public: bytes) -> dict[str, str]:
         """Public JWK (RFC 7517) with the required members only."""

@@ -81,13 +81,14 @@ class Sm2:
     def cose_key(self, public: bytes) -> dict[int, object]:
         return {1: _EC2, -1: _CRV_SM2, -2: public[:32], -3: public[32:]}
 
-    def public_from_cose(self, key: dict[int, object]) -> bytes:
+    def public_from_cose(self, key: dict[int, object], *, proper: bool = True) -> bytes:
         if set(key) != {1, -1, -2, -3} or key[1] != _EC2 or key[-1] != _CRV_SM2:
             raise KeysError("key-bad-public", "not an SM2 COSE_Key")
         x, y = key[-2], key[-3]
         if not isinstance(x, bytes) or not isinstance(y, bytes) or len(x) != 32:
             raise KeysError("key-bad-public", "coordinates are not 32-byte strings")
-        self.check_public(x + y)
+        if proper:
+            self.check_public(x + y)
         return x + y
 
     def jwk(self, public: bytes) -> dict[str, str]:
