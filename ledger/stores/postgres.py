@@ -25,18 +25,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow, Head, Published
 from ledger.stores.sql import SqlReader, SqlStore, SqlWriter, head_of, translated, unique
+
+T = TypeVar("T")
 
 BUSY_SECONDS = 30.0
 """How long a writer waits for another, or for the server, before it says so."""
@@ -58,9 +60,10 @@ _WRITE, _READ = (
     "BEGIN ISOLATION LEVEL READ COMMITTED",
     ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
 )
+_BROKEN = ("ledger-store-lost", "ledger-commit-unknown")
 _WARNINGS = "zhenglian_warnings"  # in the information of a connection
 _FORM = "postgresql://USER@HOST:PORT/DATABASE"
-_AT_REST = (TransactionStatus.IDLE, TransactionStatus.INTRANS, TransactionStatus.INERROR)
+_OPEN = (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 _CREATING = 0x7A68_656E_676C_6961  # the advisory lock of `create`
 
 # What libpq is told unless the address says otherwise: a dead peer is noticed within half a minute.
@@ -255,23 +258,25 @@ class PostgresStore(SqlStore):
             self.close()
             raise
 
+    def create(self, *metadata: MetaData) -> None:
+        """Repeated while the connection breaks: what exists is left alone."""
+        self._repeated(lambda _left: super(PostgresStore, self).create(*metadata))
+
     @contextmanager
     def read(self) -> Iterator[PostgresReader]:
         connection = self._begun(self._reading, _READ, self._read_seconds).connection
-        with connection:
+        with _ended(connection):
             yield PostgresReader(connection)
 
     def publish(self, checkpoint: Published) -> Published:
         """Repeated while the connection breaks: publishing twice is publishing once."""
-        deadline = time.monotonic() + self._busy_seconds
-        while True:
-            writer = self._begun(self._durable, "", deadline - time.monotonic())
-            try:
-                with _ended(writer.connection):
-                    return writer.publish(checkpoint)
-            except LedgerError as error:
-                if error.code != "ledger-store-lost" or time.monotonic() > deadline:
-                    raise
+
+        def once(left: float) -> Published:
+            writer = self._begun(self._durable, "", left)
+            with _ended(writer.connection):
+                return writer.publish(checkpoint)
+
+        return self._repeated(once)
 
     def close(self) -> None:
         super().close()
@@ -288,6 +293,16 @@ class PostgresStore(SqlStore):
         writer = self._begun(self._durable, _WRITE, self._busy_seconds, PostgresWriter.lock_tables)
         with _ended(writer.connection):
             yield writer
+
+    def _repeated(self, once: Callable[[float], T]) -> T:
+        """What `once` returns, given the seconds that are left; only for what may be done twice."""
+        deadline = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                return once(deadline - time.monotonic())
+            except LedgerError as error:
+                if error.code not in _BROKEN or time.monotonic() > deadline:
+                    raise
 
     def _begun(
         self,
@@ -310,8 +325,7 @@ class PostgresStore(SqlStore):
                         first(writer)
                     return writer
                 except BaseException:
-                    with connection:
-                        _abandon(connection)
+                    _abandon(connection)
                     raise
             except LedgerError as error:
                 if error.code != "ledger-store-lost":
@@ -367,23 +381,26 @@ def postgres_engine(
 
 @contextmanager
 def _ended(connection: Connection) -> Iterator[None]:
-    """The connection goes back to the pool with the block; its transaction is rolled back unless
-    committed, and what cannot be rolled back is closed, which lets go of every lock."""
-    with connection:
-        try:
-            yield
-        except BaseException:
-            _abandon(connection)
-            raise
+    """The connection goes back to the pool with the block; what was not committed is undone."""
+    try:
+        yield
+    finally:
+        _abandon(connection)
 
 
 def _abandon(connection: Connection) -> None:
-    with suppress(SQLAlchemyError):
-        if not connection.invalidated and _status(connection) in _AT_REST:
+    """Rolls back and gives back. What cannot be rolled back is closed, which lets go of every lock;
+    that is no error, as whatever was to be durable has been committed."""
+    try:
+        if not connection.invalidated and _status(connection) in _OPEN:
             connection.rollback()
-            return
-    with suppress(SQLAlchemyError):
-        connection.invalidate()
+        if connection.invalidated or _status(connection) != TransactionStatus.IDLE:
+            connection.invalidate()
+        connection.close()
+    except SQLAlchemyError:
+        with suppress(SQLAlchemyError):
+            connection.invalidate()
+            connection.close()
 
 
 def _raw(connection: Connection) -> psycopg.Connection[Any]:

@@ -7,25 +7,27 @@ and *failed, and all after it* (the disk is gone until the process starts again)
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Column, Connection, Integer, MetaData, Table, Text
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
-from ledger.model import Appended, Committed
+from ledger.model import Committed
 from ledger.stores.sqlite import SqliteStore
-from tests.ledger.faulty import DEAD, FAILED, PERSISTED, FaultyConnection, Plan
+from tests.ledger.faulty import (
+    APP,
+    DEAD,
+    FAILED,
+    PERSISTED,
+    FaultyConnection,
+    Plan,
+    write_record,
+)
 from tests.ledger.helpers import check_inclusion_of, check_log, drafts, open_ledger
 
-APP = MetaData()
-RECORDS = Table(
-    "records", APP, Column("idx", Integer, primary_key=True), Column("name", Text, nullable=False)
-)
 BEFORE, ADDED = 506, 10  # the append completes the second tile, so level 1 grows
 ENTRIES = [d.entry for d in drafts(0, BEFORE + ADDED)]
 
@@ -48,12 +50,6 @@ STEPS = [
     "ROLLBACK",
 ]
 COMMITTED_AT = STEPS.index("COMMIT")
-
-
-def write_record(connection: Connection, appended: Sequence[Appended]) -> None:
-    """A domain row for the first entry; repeating it is harmless, as effects should be."""
-    row = {"idx": appended[0].index, "name": "甲"}
-    connection.execute(insert(RECORDS).values(row).on_conflict_do_nothing())
 
 
 def append(ledger: Ledger) -> Committed[None] | LedgerError | SQLAlchemyError:

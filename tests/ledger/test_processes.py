@@ -1,55 +1,27 @@
-"""Real processes on one SQLite file: killed with SIGKILL at any moment, and several at once."""
+"""Real processes on one store: killed with SIGKILL at any moment, and several at once."""
 
 import signal
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.stores.sqlite import SqliteStore
+import pytest
+from sqlalchemy import func, select
+
+from ledger.stores import open_store
+from ledger.stores.sql import ENTRIES
+from tests.ledger.appender import SEEN
 from tests.ledger.helpers import check_inclusion_of, check_log, drafts, open_ledger
+from tests.ledger.processes import acknowledged, appender
 
 ENDLESS = 1_000_000
+on_disk = pytest.mark.parametrize("scheme", ["sqlite", "postgresql"])
 
 
-@contextmanager
-def appender(
-    repo: Path, path: Path, name: str, count: int, threads: int
-) -> Iterator["subprocess.Popen[str]"]:
-    command = [
-        sys.executable,
-        "-m",
-        "tests.ledger.appender",
-        str(path),
-        name,
-        str(count),
-        str(threads),
-    ]
-    with subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def acknowledged(text: str) -> list[tuple[int, bytes]]:
-    """What whole lines say; the one being written at death does not count."""
-    pairs = []
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n") and line != "done\n":
-            index, entry = line[:-1].split(" ", 1)
-            pairs.append((int(index), entry.encode()))
-    return pairs
-
-
-def test_sigkill_loses_nothing_that_was_acknowledged(repo: Path, tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
+@on_disk
+def test_sigkill_loses_nothing_that_was_acknowledged(repo: Path, url: str) -> None:
     said: list[tuple[int, bytes]] = []
     for round_number, lines in enumerate((1, 40, 333, 900, 1500)):
         name = f"round {round_number}"
-        with appender(repo, path, name, ENDLESS, threads=1 + 3 * (round_number % 2)) as process:
+        with appender(repo, url, name, ENDLESS, threads=1 + 3 * (round_number % 2)) as process:
             assert process.stdout is not None
             text = "".join(process.stdout.readline() for _ in range(lines))
             process.send_signal(signal.SIGKILL)
@@ -60,14 +32,14 @@ def test_sigkill_loses_nothing_that_was_acknowledged(repo: Path, tmp_path: Path)
         said += now
 
         # What the dead process left: domain rows and entries agree before anything is opened.
-        raw = sqlite3.connect(path)
-        rows, entries = (
-            raw.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("seen", "entries")
-        )
-        raw.close()
+        store = open_store(url)
+        with store.read() as reader:
+            rows, entries = (
+                reader.connection.execute(select(func.count(column))).scalar_one()
+                for column in (SEEN.c.idx, ENTRIES.c.idx)
+            )
         assert rows == entries - round_number >= len(said)  # one by this test in each round
 
-        store = SqliteStore(path)
         with open_ledger(store) as ledger:
             checkpoint, logged = check_log(ledger)
             assert checkpoint.size == entries
@@ -78,19 +50,19 @@ def test_sigkill_loses_nothing_that_was_acknowledged(repo: Path, tmp_path: Path)
         store.close()
 
 
-def test_processes_append_to_one_file(repo: Path, tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
+@on_disk
+def test_processes_append_to_one_store(repo: Path, url: str) -> None:
     with (
-        appender(repo, path, "one", 20, 2) as one,
-        appender(repo, path, "two", 20, 2) as two,
-        appender(repo, path, "one", 20, 2) as same,
+        appender(repo, url, "one", 20, 2) as one,
+        appender(repo, url, "two", 20, 2) as two,
+        appender(repo, url, "one", 20, 2) as same,
     ):
         answers = [acknowledged(process.communicate()[0]) for process in (one, two, same)]
         assert [process.returncode for process in (one, two, same)] == [0, 0, 0]
     per_process = 2 * sum(1 + i % 40 for i in range(20))
     assert [len(a) for a in answers] == [per_process] * 3
     assert sorted(answers[0]) == sorted(answers[2])  # the same entries: logged once, both told
-    store = SqliteStore(path)
+    store = open_store(url)
     with open_ledger(store) as ledger:
         checkpoint, logged = check_log(ledger)
         assert checkpoint.size == 2 * per_process
