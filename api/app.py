@@ -30,6 +30,7 @@ from api.problems import PROBLEM_SCHEMA, documented, install
 from api.routes import (
     changes,
     claims,
+    compromise,
     credits,
     directory,
     discovery,
@@ -71,6 +72,7 @@ _ROUTES = (
     log,
     directory,
     changes,
+    compromise,
     discovery,
     health,
 )

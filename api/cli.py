@@ -5,7 +5,7 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from api.commands import importing, packs
+from api.commands import compromise, importing, packs
 from api.commands import run as run_commands
 from api.commands.audit import audit_command
 from api.commands.changes import change_app
@@ -34,6 +34,8 @@ app.command("client")(run_commands.client_command)
 app.command("signer")(signer_command)
 app.add_typer(custody_app)
 app.add_typer(officer_app)
+key_app.command("affected")(compromise.affected_command)
+key_app.command("resign")(compromise.resign_command)
 app.add_typer(key_app)
 change_app.add_typer(propose_app)
 app.add_typer(change_app)

@@ -58,7 +58,7 @@ class Licences:
 
     def __init__(self, city: City) -> None:
         self.city = city
-        self._indices = StatusIndices(city)
+        self.indices = StatusIndices(city)
         self._ruled = (date.min, "")  # a day, and the rule set in force on it
 
     # issuing
@@ -99,7 +99,8 @@ class Licences:
         """`prepare` of values that were read. `version` where it does not follow from `renews`;
         `number_nym` where the caller has it already."""
         city, values = self.city, read.values
-        department = city.acting(type_.issuer)
+        chosen = city.choose(type_.issuer, type_.code)
+        department = chosen.department.slug
         if renews is not None and (
             renews.type_code != type_.code or city.acting(renews.department) != department
         ):
@@ -115,12 +116,12 @@ class Licences:
             raise ServiceError("renewal-holder-differs", renews.record_id)
         if version is None:
             version = 1 if renews is None else renews.version + 1
-        identifier = str(type_.identifier(city.uscc(department), values, version))
+        identifier = str(type_.identifier(chosen.department.uscc, values, version))
         disclosures = tuple(
             make_disclosure(group, fields, city.random(SALT_SIZE))
             for group, fields in disclosure_groups(type_, values)
         )
-        status = self._indices.take(department)
+        status = self.indices.take(department)
         now = city.now()
         content = Content(
             LICENCE,
@@ -129,7 +130,7 @@ class Licences:
             valid_until=read.valid_until,
             status=status,
             predecessor=None if renews is None else renews.head_leaf,
-            rule_set=self._rule_set(now),
+            rule_set=self.rule_set(now),
             digests=[disclosure_digest(disclosure) for disclosure in disclosures],
         )
         statement = city.sign(content, department=department, record_id=record_id, at=now)
@@ -346,13 +347,13 @@ class Licences:
             LICENCE_STATE,
             type_code=held.type_code,
             predecessor=held.head_leaf,
-            rule_set=self._rule_set(now),
+            rule_set=self.rule_set(now),
             state=state,
             reason=reason,
         )
         return self.city.sign(content, department=held.department, record_id=held.record_id, at=now)
 
-    def _rule_set(self, now: int) -> str:
+    def rule_set(self, now: int) -> str:
         """The rule set in force on the day of `now` in China; the day is looked up once."""
         day = china_day(now)
         if self._ruled[0] != day:

@@ -18,6 +18,10 @@ UNASSIGNED = 11
 RESTORED_IN_ERROR = "revoked-in-error"
 """The one reason code that leads back from an end: the earlier act was wrong (更正撤销)."""
 
+SIGNED_AGAIN = "signed-again"
+"""The one reason code of an act that changes nothing: what the act before it says is signed again,
+because the key that signed it was compromised."""
+
 
 @dataclass(frozen=True)
 class LegalState:
@@ -48,7 +52,7 @@ BY_NAME: Mapping[str, LegalState] = {state.name: state for state in STATES.value
 def may_follow(before: int, after: int, reason: str | None) -> bool:
     """Whether the lifecycle allows the step from one state to another, both known numbers."""
     if before == after:
-        return False
+        return reason == SIGNED_AGAIN
     if STATES[before].final:
         return after == VALID and reason == RESTORED_IN_ERROR
-    return True
+    return reason != SIGNED_AGAIN

@@ -1,12 +1,10 @@
 """`zhenglian import`: many licences from one file, with progress, resumable."""
 
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -15,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api.city import City
 from api.commands.run import opened
+from api.commands.stopping import stoppable
 from api.errors import ServiceError
 from api.imports.engine import Importer, open_source
 from api.imports.jobs import DONE, STOPPED, Job, Jobs
@@ -117,7 +116,7 @@ def run_import(
     if job.position:
         _console.print(f"从第 {job.position:,} 行继续 going on after {job.position:,} rows")
     importer = Importer(Licences(city), jobs, job, checked, source)
-    with _stopping(importer), _bar(importer, checked, job):
+    with stoppable(_console) as importer.stop, _bar(importer, checked, job):
         return importer.run()
 
 
@@ -140,24 +139,3 @@ def _bar(importer: Importer, checked: CheckedMap, job: Job) -> Iterator[None]:
 
         importer.progress = show
         yield
-
-
-@contextmanager
-def _stopping(importer: Importer) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) ends after the batch under way; a second one at once."""
-    asked = False
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        _console.print("正在停止，等待本批写完… stopping after this batch…")
-
-    importer.stop = lambda: asked
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -89,6 +89,7 @@ class LicenceWhole(LicenceSummary):
 
     identifier: str
     fields: dict[str, Any]
+    renews: str | None = Field(description="Record id of the licence that this one renewed")
     statement: str
     disclosures: list[str]
     acts: list[Act]

@@ -13,7 +13,7 @@ from api.rules import codes
 from api.rules.fields import FACE
 from api.rules.model import Catalogue, CreditType, LicenceType, RecordType
 from api.rules.validators import VALIDATORS
-from verifier.states import BY_NAME, RESTORED_IN_ERROR
+from verifier.states import BY_NAME, RESTORED_IN_ERROR, SIGNED_AGAIN
 
 _FIELD_CODE = re.compile(r"[a-z][a-z0-9]{0,7}", re.ASCII)
 _SLUG = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]", re.ASCII)
@@ -83,12 +83,14 @@ def _predicate_faults(catalogue: Catalogue) -> Iterator[Contradiction]:
 
 def _rule_faults(catalogue: Catalogue) -> Iterator[Contradiction]:
     for reason in catalogue.reasons.values():
-        if (reason.applies == "licence") != (reason.state is not None):
+        leads = reason.applies == "licence" and reason.code != SIGNED_AGAIN
+        if leads != (reason.state is not None):
             yield "reasons.toml", f"{reason.code}.state", "licence reasons have one, others not"
         if reason.state is not None and reason.state not in BY_NAME:
             yield "reasons.toml", f"{reason.code}.state", f"unknown: {reason.state}"
-    if RESTORED_IN_ERROR not in catalogue.reasons:
-        yield "reasons.toml", RESTORED_IN_ERROR, "missing"
+    for code in (RESTORED_IN_ERROR, SIGNED_AGAIN):
+        if code not in catalogue.reasons:
+            yield "reasons.toml", code, "missing"
     file, last = "rulesets.toml", date.min
     for index, rules in enumerate(catalogue.rulesets):
         open_end = rules.in_force_until is None

@@ -708,7 +708,7 @@ def test_the_rules_change_at_midnight_in_china(service: Service) -> None:
     found = []
     for at in (1_774_972_799, 1_774_972_800, 1_774_987_200):  # 23:59:59, 00:00:00, 04:00:00
         use = service.client.app.state.services  # type: ignore[attr-defined]
-        found.append(use.licences._rule_set(at))
+        found.append(use.licences.rule_set(at))
     assert found == ["order-58", "order-36", "order-36"]
 
 

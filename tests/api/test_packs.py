@@ -111,7 +111,7 @@ def test_a_department_may_fill_several_lists(
     for module in (api.status_indices, api.packs):
         monkeypatch.setattr(module, "MAX_ENTRIES", 4)
     use = service.client.app.state.services  # type: ignore[attr-defined]
-    use.licences._indices._block = 3
+    use.licences.indices._block = 3
     issued = [service.issue(number=n) for n in range(10)]
     service.set_state(issued[1]["record_id"], "suspended", "penalty-suspension")
     service.set_state(issued[8]["record_id"], "revoked", "penalty-revocation")
@@ -127,7 +127,7 @@ def test_a_department_may_fill_several_lists(
 def test_status_places_are_never_handed_out_twice(service: Service) -> None:
     """A restart forgets the rest of a block, and nothing else."""
     use = service.client.app.state.services  # type: ignore[attr-defined]
-    indices = use.licences._indices
+    indices = use.licences.indices
     seen = [indices.take("market") for _ in range(1_001)]
     again = api.status_indices.StatusIndices(service.city)
     seen += [again.take("market") for _ in range(3)]

@@ -474,9 +474,11 @@ def test_two_cities_of_the_same_seed_are_the_same() -> None:
 @pytest.mark.parametrize("before", STATES)
 @pytest.mark.parametrize("after", STATES)
 def test_the_lifecycle_of_a_licence(before: int, after: int) -> None:
-    for reason in (None, "penalty", "revoked-in-error"):
+    for reason in (None, "penalty", "revoked-in-error", "signed-again"):
         ended = STATES[before].final
         allowed = before != after and (
             not ended or (after == VALID and reason == "revoked-in-error")
         )
+        if reason == "signed-again":
+            allowed = before == after
         assert may_follow(before, after, reason) is allowed
