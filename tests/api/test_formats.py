@@ -17,12 +17,14 @@ from keys.names import cose_key_bytes
 from keys.suites import SUITES
 from tests.api.service import Service
 from tests.api.test_claims import question
-from tests.city import ISSUED_AT, signer
+from tests.city import BUSINESS, ISSUED_AT, signer
 from tests.city import City as SampleCity
 from tests.decided import possession
+from tests.verifier import twin
 from verifier import kinds
 from verifier.codec import b64decode, base45_decode, cbor_encode
 from verifier.kinds import KINDS
+from verifier.pack_update import make_update
 from verifier.proof import proof_to_cbor
 from verifier.qr import PREFIX
 from verifier.statement import Content, parse_statement
@@ -113,6 +115,24 @@ def test_codes_proofs_status_and_pack(fits: Callable[[bytes, str], bool]) -> Non
     for disclosure in licence.disclosures:
         assert fits(disclosure, "disclosure")
         assert not fits(disclosure.replace(b"\x50", b"\x4f", 1), "disclosure")
+
+
+def test_packs_of_compromised_keys_and_updates(fits: Callable[[bytes, str], bool]) -> None:
+    city = SampleCity()
+    city.issue()
+    held, size = city.pack(), len(city.entries)
+    stolen = city.departments["market"]
+    city.departments["market"] = signer("the market's next key")
+    city.enrol(city.key_content("market", city.departments["market"], [BUSINESS]))
+    listed = city.compromise(stolen, since=ISSUED_AT + 1, told=ISSUED_AT + 2)
+    new = city.pack()
+    assert fits(held, "trust-pack")
+    assert fits(new, "trust-pack")
+    assert fits(cbor_encode(listed.data), "signed-list")
+    update = make_update(held, new, twin.proof(size, city.entries))
+    assert fits(update, "pack-update")
+    assert not fits(update.replace(b"zl-u", b"zl-p"), "pack-update")
+    assert not fits(update, "trust-pack")
 
 
 def test_every_entry_of_a_lived_in_ledger(
