@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -27,7 +27,7 @@ from keys.signer import Signer
 from ledger.ledger import Ledger
 from ledger.model import Appended, Committed, Draft
 from ledger.stores.base import Effects, Store
-from verifier.authorities import Authorities, check_use
+from verifier.authorities import Authorities, EnrolledKey, check_use
 from verifier.statement import SUBJECT_BYTES, Content, new_subject, sign_statement
 from verifier.trust import Trust, TypeName
 
@@ -54,6 +54,8 @@ class City:
     random: Callable[[int], bytes] = os.urandom
     opened_file: tuple[int, int] | None = None  # device and inode of `database_file`
     _looked_at: int = -1
+    _used: dict[bytes, EnrolledKey] = field(default_factory=dict, repr=False)
+    """By key id: what each key that signed was when it first did."""
 
     @property
     def origin(self) -> str:
@@ -140,10 +142,12 @@ class City:
         Nothing is signed that the key may not sign. Raises as `signer`, and key-out-of-scope.
         """
         chosen = self.choose(department, content.type_code, at)
-        check_use(chosen.key, content.kind, content.type_code, at)
+        key = chosen.key
+        check_use(key, content.kind, content.type_code, at)
+        self._used.setdefault(key.kid, key)
         return sign_statement(
             content,
-            issuer=chosen.key.issuer,
+            issuer=key.issuer,
             subject=record_id,
             issued_at=at,
             signer=chosen.signer,
@@ -163,7 +167,9 @@ class City:
         Raises, or the future ends with, the `Refused` of the key.
         """
         standing = self.roll.known
-        check_power(drafts, standing.authorities)
+        keys = standing.authorities.keys
+        if any(keys.get(kid) is not key for kid, key in list(self._used.items())):
+            check_power(drafts, standing.authorities)
 
         def guarded(connection: Connection, appended: Sequence[Appended]) -> Any:
             if newest_of(connection) != standing.newest:

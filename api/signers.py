@@ -19,6 +19,7 @@ from ledger.model import Draft
 from verifier.authorities import (
     OPERATOR,
     Authorities,
+    Department,
     EnrolledKey,
     check_outside,
     check_scope,
@@ -39,7 +40,7 @@ class Choice(NamedTuple):
     under: Standing
     start: int
     end: int
-    department: str
+    department: Department
     key: EnrolledKey
     signer: Signer
 
@@ -117,7 +118,7 @@ class Signers:
         signer = self.open(key.kid)
         if signer is None:
             raise ServiceError("signer-missing", acting)
-        chosen = Choice(under, start, end, acting, key, signer)
+        chosen = Choice(under, start, end, authorities.departments[key.issuer], key, signer)
         self._choices[department, type_code] = chosen
         return chosen
 
