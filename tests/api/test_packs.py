@@ -188,7 +188,7 @@ def test_a_merged_departments_list_is_signed_by_its_successor(service: Service) 
     assert colour(service, issued["qr"], trust) == (Colour.GREEN, "valid")
 
 
-def test_a_key_suspended_while_a_pack_is_made_costs_its_list_alone(
+def test_a_key_reported_while_a_pack_is_made_costs_its_list_alone(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     city = service.city
@@ -200,7 +200,7 @@ def test_a_key_suspended_while_a_pack_is_made_costs_its_list_alone(
     def meanwhile(city: City, wanted: api.packs.StatusList) -> bytes:
         token = made(city, wanted)
         if wanted.department == "market":
-            decide(city, KEY_CHANGED, {"key": kid, "act": "suspend"}, *CHIEFS)
+            decide(city, KEY_CHANGED, compromise_facts(city, kid, city.now()), *CHIEFS)
         return token
 
     monkeypatch.setattr(api.packs, "status_token", meanwhile)
