@@ -1,110 +1,33 @@
 """The signer process: started, spoken to, killed and started again, for real."""
 
 import contextlib
-import json
 import os
 import re
 import signal
 import socket
 import stat
 import struct
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import cbor2
-import nacl.pwhash.argon2id as argon2id
 import pytest
-from fastapi.testclient import TestClient
 
-import keys.custody.keyfile
-from api.app import create_app
 from api.signing import server as server_module
 from api.signing.client import SignerConnection
 from api.signing.frames import receive, send
 from api.signing.peer import peer_uid
 from api.signing.server import MAX_CLIENTS, SignerServer
-from keys.custody import Effort, FileCustody, RemoteCustody, SignerService
+from keys.custody import FileCustody, RemoteCustody, SignerService
 from keys.custody.remote import MAX_MESSAGE
 from keys.errors import KeysError
-from tests.api.conftest import _hashed
-from tests.api.service import PASSPHRASE as CITY_PASSPHRASE
-from tests.api.service import Clock, Service, Template, open_copy, problem_of, sample
+from tests.api.signer_kit import PASSPHRASE, PATIENCE, QUICK, Signer, short_folder
 from tests.softhsm import PIN, SoftHsm
 
 pytestmark = pytest.mark.usefixtures("argon2")
-QUICK = Effort(argon2id.OPSLIMIT_MIN, argon2id.MEMLIMIT_MIN)
-PASSPHRASE = "签名进程 passphrase"
-PATIENCE = 60.0  # to give up after, on the slowest machine; nothing waits for it
-
-
-@dataclass
-class Signer:
-    """`zhenglian signer` over a data folder of its own."""
-
-    data: Path
-    socket: Path
-    settings: dict[str, str]
-    process: "subprocess.Popen[bytes] | None" = None
-
-    def begin(self, *options: str) -> "subprocess.Popen[bytes]":
-        others = {name: value for name, value in os.environ.items() if "ZHENGLIAN" not in name}
-        own = {
-            "ZHENGLIAN_DATA": str(self.data),
-            "ZHENGLIAN_PASSPHRASE": PASSPHRASE,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "PYTHONUTF8": "1",
-            **self.settings,
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", "api.cli", "signer", "--socket", str(self.socket), *options],
-            env={**others, **own},
-            cwd=self.data,
-            stderr=subprocess.PIPE,
-        )
-
-    def start(self, *options: str) -> None:
-        """Returns when it says that it is ready."""
-        self.process = self.begin(*options)
-        assert self.process.stderr is not None
-        line = self.process.stderr.readline().decode()
-        assert "signer ready" in line, line + self.process.stderr.read().decode()
-
-    def end(self, by: signal.Signals) -> int:
-        """Its exit status."""
-        assert self.process is not None
-        self.process.send_signal(by)
-        status = self.process.wait(PATIENCE)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        self.process = None
-        return status
-
-    def fails(self, *options: str) -> str:
-        """What it says when it does not start."""
-        process = self.begin(*options)
-        _, said = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 2, said
-        return said.decode()
-
-    def custody(self, patience: float = PATIENCE) -> RemoteCustody:
-        return RemoteCustody(SignerConnection(self.socket, patience=patience))
-
-    def connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(PATIENCE)
-        connection.connect(str(self.socket))
-        return connection
-
-    def log(self) -> list[dict[str, str]]:
-        lines = (self.data / "signer.log").read_text().splitlines()
-        return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
@@ -129,12 +52,6 @@ def running(argon2: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         made.start()
         yield made
         made.end(signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def short_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="zl", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 def refuses(code: str) -> "pytest.RaisesExc[KeysError]":
@@ -428,7 +345,7 @@ def test_it_does_not_start_with_a_wrong_passphrase(signer: Signer) -> None:
     assert not signer.socket.exists()
 
 
-# before a security module, and behind a city
+# before a security module
 
 
 def test_a_security_module_behind_the_signer(signer: Signer, tmp_path: Path) -> None:
@@ -453,44 +370,3 @@ def test_a_security_module_behind_the_signer(signer: Signer, tmp_path: Path) -> 
     signer.end(signal.SIGKILL)
     signer.start()
     operator.suite.verify(operator.public, b"m", operator.sign(b"m"))
-
-
-def test_a_city_issues_through_the_signer_and_says_when_it_is_away(
-    template: Template, signer: Signer, folder: Path
-) -> None:
-    """The service keeps its secrets; every signature, of the log too, is made by the signer."""
-    move_keys(folder, signer)
-    signer.start("--no-create")
-    clock = Clock()
-    city = open_copy(folder, clock, custody=f"socket:{signer.socket}")
-    assert {path.stem for path in (folder / "custody").iterdir()} == {"kek", "pseudonym"}
-    with TestClient(create_app(city), raise_server_exceptions=False) as client:
-        service = Service(city, client, clock, template.keys)
-        issued = service.issue("food-licence", 0)
-        assert service.verify(issued["qr"])["colour"] == "green"
-        assert {"dept-market", "log"} <= {each["name"] for each in signer.log()}
-        signer.end(signal.SIGKILL)
-        issue = {"type": "food-licence", "fields": sample("food-licence", 1)}
-        problem_of(service.post("market", "/v1/licences", issue), "signer-unreachable", 503)
-        signer.start("--no-create")
-        assert service.post("market", "/v1/licences", issue).status_code == 201
-    city.close()
-
-
-def move_keys(folder: Path, signer: Signer) -> None:
-    """The template's keys are sealed without Argon2; the signer's process wants the real thing."""
-    real = keys.custody.keyfile._stretch
-    here = FileCustody(folder / "custody", CITY_PASSPHRASE)
-    keys.custody.keyfile._stretch = _hashed
-    try:
-        revealed = [here.reveal(entry.name) for entry in here.list()]
-    finally:
-        keys.custody.keyfile._stretch = real
-    for path in (folder / "custody").iterdir():
-        path.unlink()
-    (signer.data / "custody" / "market.zlkey").unlink()
-    secret = [row for row in revealed if row[0].suite == "secret"]
-    FileCustody(signer.data / "custody", PASSPHRASE, QUICK).adopt(
-        row for row in revealed if row not in secret
-    )
-    FileCustody(folder / "custody", CITY_PASSPHRASE, QUICK).adopt(secret)
