@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
+from verifier.keylife import IN_FORCE
 from verifier.receipt import Receipt
 from verifier.states import STATES
 from verifier.verdict import Check, Colour, Outcome, SigningKey, Subject, Verdict
@@ -170,6 +171,8 @@ def _key(key: SigningKey, page: Page) -> list[tuple[str, str, Any]]:
     rows: list[tuple[str, str, Any]] = [
         ("签发密钥", "Signing key", f"{key.kid.hex()} ({key.suite})")
     ]
+    if key.rule not in (None, IN_FORCE):
+        rows.append(("适用规则", "What the key's life says", page.say(*SENTENCES[key.rule])))
     if key.certificate is not None:
         issuer = key.certificate.issuer if key.ca is None else page.say(*key.ca)
         ends = clock(key.certificate.not_after)
