@@ -87,6 +87,14 @@ class LedgerError(ZhenglianError):
             "在限定时间内未能连接存储",
             "the store could not be reached in time",
         ),
+        "ledger-schema-newer": (
+            "数据库由更新版本的程序建立，请升级程序",
+            "the database is ahead of this program; use the newer program",
+        ),
+        "ledger-schema-unknown": (
+            "数据库由未发布的版本建立，无法迁移；请另建新库",
+            "the database is older than the first release and cannot be migrated; begin a new one",
+        ),
         "ledger-not-durable": (
             "数据库的设置不保证已提交的内容不丢失，拒绝使用",
             "the database is set so that what is committed may be lost; it will not be used",

@@ -103,7 +103,10 @@ class Store(Protocol):
     """A place for one ledger and its application's tables."""
 
     def create(self, *metadata: MetaData) -> None:
-        """Create the missing tables of the ledger and of these; what exists is left alone."""
+        """Bring the tables of the ledger and of these forward (`ledger.stores.migrate`): missing
+        ones are created, older ones migrated, each with its data; what is current is left alone.
+        Any number of processes may do so at once. Errors: `ledger-schema-newer` and
+        `ledger-schema-unknown`, and nothing is changed."""
 
     def read(self) -> AbstractContextManager[Reader]:
         """A snapshot, closed with the block."""

@@ -11,6 +11,7 @@ reading a tile does not read the entries.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -40,9 +41,10 @@ from sqlalchemy.exc import (
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow, Head, Published
+from ledger.stores.migrate import forward, is_current, versioned
 from verifier.merkle import EMPTY_ROOT, HASH_SIZE
 
-METADATA = MetaData()
+METADATA = versioned("ledger", Path(__file__).parent.parent / "migrations" / "versions")
 
 # SQLite numbers rows by INTEGER PRIMARY KEY alone; elsewhere an index needs 64 bits.
 _INDEX = BigInteger().with_variant(Integer(), "sqlite")
@@ -228,10 +230,7 @@ class SqlWriter(SqlReader):
     def create(self, *metadata: MetaData) -> None:
         """`ledger.stores.base.Store.create`, inside this transaction."""
         for tables in metadata:
-            tables.create_all(self._connection)
-        if self._connection.execute(_HEAD).one_or_none() is None:
-            row = {"id": _ROW, "size": 0, "root": EMPTY_ROOT, "frontier": b""}
-            self._connection.execute(insert(HEAD), row)
+            forward(self._connection, tables)
 
     @translated()
     def head(self) -> Head:
@@ -311,8 +310,12 @@ class SqlStore:
         self._relaxed = relaxed
 
     def create(self, *metadata: MetaData) -> None:
+        series = (METADATA, *metadata)
+        with self.read() as reader, translated():
+            if is_current(reader.connection, series):
+                return
         with self._creating() as writer:
-            writer.create(METADATA, *metadata)
+            writer.create(*series)
             writer.commit()
 
     @contextmanager
