@@ -90,11 +90,11 @@ class City:
 
     def acting(self, department: str) -> str:
         """The department that acts for this one: itself, or whom it was merged into."""
-        return self._standing().authorities.acting(department)
+        return self._standing(self.now()).authorities.acting(department)
 
     def uscc(self, department: str) -> str:
         """The enrolled unified social credit code of a department; `signer-missing`."""
-        known = self._standing().authorities.departments.get(self.issuer(department))
+        known = self._standing(self.now()).authorities.departments.get(self.issuer(department))
         if known is None:
             raise ServiceError("signer-missing", department)
         return known.uscc
@@ -106,18 +106,17 @@ class City:
 
     def acts_for(self, department: str | None) -> list[str]:
         """The slugs of those for whom this department acts: itself, and all merged into it."""
-        authorities = self._standing().authorities
+        authorities = self._standing(self.now()).authorities
         slugs = [each.slug for each in authorities.departments.values()]
         return [slug for slug in slugs if authorities.acting(slug) == department]
 
-    def _standing(self) -> Standing:
+    def _standing(self, at: int) -> Standing:
         """What was read last, looked at again once a second: of a change that another process
         logged within the second, `submit` takes care."""
-        now = self.now()
-        if now == self._looked_at:
+        if at == self._looked_at:
             return self.roll.known
         standing = self.roll.current()
-        self._looked_at = now
+        self._looked_at = at
         return standing
 
     def choose(
@@ -125,7 +124,7 @@ class City:
     ) -> Choice:
         """Which key signs for a department at Unix time `at`, as `Signers.choose`."""
         at = self.now() if at is None else at
-        return self.signers.choose(self._standing(), department, type_code, at)
+        return self.signers.choose(self._standing(at), department, type_code, at)
 
     def signer(self, department: str, at: int | None = None) -> Signer:
         """The open key that signs for a department now, or at Unix time `at`.

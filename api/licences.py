@@ -99,7 +99,8 @@ class Licences:
         """`prepare` of values that were read. `version` where it does not follow from `renews`;
         `number_nym` where the caller has it already."""
         city, values = self.city, read.values
-        chosen = city.choose(type_.issuer, type_.code)
+        now = city.now()
+        chosen = city.choose(type_.issuer, type_.code, now)
         department = chosen.department.slug
         if renews is not None and (
             renews.type_code != type_.code or city.acting(renews.department) != department
@@ -122,7 +123,6 @@ class Licences:
             for group, fields in disclosure_groups(type_, values)
         )
         status = self.indices.take(department)
-        now = city.now()
         content = Content(
             LICENCE,
             type_code=type_.code,
