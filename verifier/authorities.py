@@ -16,6 +16,8 @@ A genesis founds the register. Every other statement of authority must, in this 
     8  bear good signatures: the operator's, both officers', those of the keys it brings
 """
 
+from collections.abc import Iterator
+
 from verifier.authority_rules import (
     RULES,
     Effect,
@@ -65,6 +67,7 @@ class Authorities:
     def __init__(self, *, deferred: bool = False) -> None:
         self.register = Register()
         self._evidence = Evidence(deferred=deferred)
+        self._settled: set[bytes] = set()  # keys that rest on nothing put off
 
     def copy(self) -> "Authorities":
         """A twin that may go on by itself: what is there is shared, and immutable."""
@@ -124,9 +127,17 @@ class Authorities:
     def key(self, kid: bytes) -> EnrolledKey | None:
         """The key of this id. Raises the `Refused` of a signature that it rests on."""
         key = self.register.keys.get(kid)
-        if key is not None:
-            self._evidence.settle(key.acts)
+        if key is not None and self._evidence.is_open and kid not in self._settled:
+            self._evidence.settle([*key.acts, *self._department_acts(key.issuer)])
+            self._settled.add(kid)
         return key
+
+    def _department_acts(self, issuer: str | None) -> Iterator[int]:
+        """The statements that say what a department, and who acts for it, is called."""
+        while issuer is not None:
+            department = self.register.departments[issuer]
+            yield from department.acts
+            issuer = department.successor
 
     def key_for(self, statement: Statement) -> EnrolledKey:
         """The enrolled key a statement names; `check_use` and `check_standing` say what it may do.
@@ -196,6 +207,7 @@ class Authorities:
             [*operator.acts, *proposer.acts, *approver.acts],
         )
         effect.apply(register)
+        self._settled.clear()
         register.done.add(proposal.digest)
         register.last = at
 

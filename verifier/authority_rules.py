@@ -43,7 +43,6 @@ class Effect(NamedTuple):
     apply: Callable[[Register], None]
     own: bool = False
     checks: Sequence[SignatureCheck] = ()
-    rests_on: Sequence[int] = ()
 
 
 class NewKey(NamedTuple):
@@ -159,14 +158,15 @@ def _key(register: Register, facts: Facts, at: Moment) -> Effect:
         raise Refused("enrolment-malformed", "scope")
     if "until" in facts and (end := _time(facts, "until")) < start:
         raise Refused("enrolment-malformed", "until")
-    replaced = _replaced(register, facts, department, start)
+    replaced = _replaced(register, facts, department, start, at)
     chain = facts.get("x5c", [])
     if type(chain) is not list or not all(type(each) is bytes for each in chain):
         raise Refused("enrolment-malformed", "x5c")
-    certificate = None
+    acts, certificate = [*department.acts], None
     if "x5c" in facts:
         anchors = [each.cert for each in register.anchors.values() if each.withdrawn is None]
         certificate = check_chain(chain, anchors, suite=new.suite, public=new.public, at=at.at)
+        acts.append(register.anchors[certificate.anchor].told.index)
     key = EnrolledKey(
         new.kid,
         department.issuer,
@@ -179,7 +179,7 @@ def _key(register: Register, facts: Facts, at: Moment) -> Effect:
         replaces=None if replaced is None else replaced.kid,
         chain=tuple(chain),
         certificate=certificate,
-        acts=(*department.acts, at.index),
+        acts=(*acts, at.index),
     )
 
     def apply(register: Register) -> None:
@@ -192,7 +192,7 @@ def _key(register: Register, facts: Facts, at: Moment) -> Effect:
 
 
 def _replaced(
-    register: Register, facts: Facts, department: Department, start: int
+    register: Register, facts: Facts, department: Department, start: int, at: Moment
 ) -> EnrolledKey | None:
     """The key that a new one replaces, as it will be: it signs on until the overlap is over."""
     if ("replaces" in facts) != ("overlap" in facts):
@@ -206,8 +206,11 @@ def _replaced(
         raise Refused("key-change-impossible", "replaced, retired or compromised already")
     if overlap < start:
         raise Refused("enrolment-malformed", "the overlap ends before the new key begins")
+    if overlap < at.at:  # what the old key signed since then counts, and goes on counting
+        raise Refused("enrolment-malformed", "the overlap is over already")
     until = overlap if old.valid_until is None else min(old.valid_until, overlap)
-    return replace(old, valid_until=until, replaced_by=_kid_of(facts["key"]))
+    acts = (*old.acts, at.index)
+    return replace(old, valid_until=until, replaced_by=_kid_of(facts["key"]), acts=acts)
 
 
 def _key_changed(register: Register, facts: Facts, at: Moment) -> Effect:

@@ -60,8 +60,6 @@ class Evidence:
 
     def settle(self, indices: Iterable[int]) -> None:
         """Makes the checks put off for these statements and for all that they rest on."""
-        if not self._open:
-            return
         waiting, seen = list(indices), set[int]()
         while waiting:
             index = waiting.pop()
@@ -73,6 +71,11 @@ class Evidence:
             waiting += found[1]
         for index in seen:  # only now: a statement stands when all that it rests on does
             self._open.pop(index, None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any check is put off still."""
+        return bool(self._open)
 
     def settle_all(self) -> None:
         self.settle(list(self._open))

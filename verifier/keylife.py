@@ -6,7 +6,7 @@ that are in no ledger). A signature is judged by its own index and time: what be
 later does not touch it, unless the key turns out to have been compromised before.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from keys.suites.base import Suite
@@ -109,13 +109,8 @@ def check_standing(
         known = signed_before if index is None else index < compromise.before
         if issued_at >= compromise.since or not known:
             raise Refused("key-compromised", key.kid.hex())
-    if key.suspended:
-        if index is None:
-            open_ = bisect_right(key.suspended_at, issued_at)
-        else:
-            open_ = bisect_right(key.suspended, index)
-        if open_ % 2:
-            raise Refused("key-suspended", key.kid.hex())
+    if key.suspended and _suspended(key, issued_at, index):
+        raise Refused("key-suspended", key.kid.hex())
     if key.retired is not None:
         late = issued_at > key.retired.at if index is None else index >= key.retired.index
         if late:
@@ -125,6 +120,15 @@ def check_standing(
     if key.retired is not None:
         return BEFORE_RETIREMENT
     return BEFORE_SUSPENSION if key.is_suspended else IN_FORCE
+
+
+def _suspended(key: EnrolledKey, issued_at: int, index: int | None) -> bool:
+    """By its time, what was signed in the very second of a suspension or of its end counts: it may
+    stand before the one or after the other."""
+    if index is not None:
+        return bisect_right(key.suspended, index) % 2 == 1
+    told = bisect_left(key.suspended_at, issued_at)
+    return told % 2 == 1 and issued_at not in key.suspended_at[told : told + 1]
 
 
 def check_outside(key: EnrolledKey, at: int) -> None:

@@ -46,7 +46,10 @@ STANDING = [
     ({"suspended": (50,), "suspended_at": (500,)}, 499, 51, False, "key-suspended"),
     ({"suspended": (50,), "suspended_at": (500,)}, 501, 49, False, BEFORE_SUSPENSION),
     ({"suspended": (50,), "suspended_at": (500,)}, 499, None, False, BEFORE_SUSPENSION),
-    ({"suspended": (50,), "suspended_at": (500,)}, 500, None, False, "key-suspended"),
+    # in the second of the suspension: it may stand before it, as hundreds may
+    ({"suspended": (50,), "suspended_at": (500,)}, 500, None, False, BEFORE_SUSPENSION),
+    ({"suspended": (50,), "suspended_at": (500,)}, 501, None, False, "key-suspended"),
+    ({"suspended": (50,), "suspended_at": (500,)}, 500, 51, False, "key-suspended"),
     ({"suspended": (50, 60), "suspended_at": (500, 600)}, 550, 59, False, "key-suspended"),
     ({"suspended": (50, 60), "suspended_at": (500, 600)}, 550, 61, False, IN_FORCE),
     ({"suspended": (50, 60), "suspended_at": (500, 600)}, 599, None, False, "key-suspended"),
@@ -92,7 +95,7 @@ def test_standing(
     [
         ({}, 99, "key-out-of-date"),
         ({}, 1001, "key-out-of-date"),
-        ({"suspended": (50,), "suspended_at": (500,)}, 500, "key-suspended"),
+        ({"suspended": (50,), "suspended_at": (500,)}, 501, "key-suspended"),
         ({"retired": Moment(50, 500)}, 501, "key-retired"),
         ({"compromise": LEAK}, 101, "key-compromised"),
     ],
@@ -221,6 +224,18 @@ def test_a_key_that_has_ended_is_not_rotated(city: City, act: str) -> None:
     facts = {"from": AT, "replaces": old.kid, "overlap": AT}
     with refused("key-change-impossible"):
         city.enrol(city.key_content("market", signer("new"), [BUSINESS], **facts), issued_at=AT)
+
+
+def test_a_rotation_does_not_reach_back(city: City) -> None:
+    """What the old key signed after an overlap that is over would count no more."""
+    old = city.departments["market"]
+    facts = {"from": AT - 600, "replaces": old.kid, "overlap": AT - 1}
+    with refused("enrolment-malformed"):
+        city.enrol(city.key_content("market", signer("new"), [BUSINESS], **facts), issued_at=AT)
+    facts["overlap"] = AT
+    city.enrol(city.key_content("market", signer("new"), [BUSINESS], **facts), issued_at=AT)
+    told = city.enrolments[-1]
+    assert life_of(city).acts[-1] == told
 
 
 def test_an_earlier_end_outlives_a_later_overlap(city: City) -> None:

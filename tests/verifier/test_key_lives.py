@@ -1,0 +1,160 @@
+"""Random lives of keys: the register answers as a twin does that walks the list of all events."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.verifier.key_lives import ORIGIN, START, Drawer, beginning, signer, statement_of
+from tests.verifier.twin_keys import Event, Twin
+from verifier import kinds
+from verifier.authorities import Authorities, check_standing, check_use
+from verifier.errors import Refused
+
+
+def code_of(call: Any, *args: Any, **options: Any) -> tuple[Any, str]:
+    """(what it returned, "") or (None, the code of its refusal)."""
+    try:
+        return call(*args, **options), ""
+    except Refused as error:
+        return None, error.code
+
+
+def begun(**options: bool) -> tuple[Twin, Authorities]:
+    twin, authorities = Twin(), Authorities(**options)
+    for event in beginning():
+        authorities.enrol(statement_of(event), event.index)
+        twin.events.append(event)
+    return twin, authorities
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[Event, set[str]]]:
+    """Events, lawful and not, each with the codes that the twin would refuse it with."""
+    twin = Twin()
+    twin.events += beginning()
+    drawer, life = Drawer(draw, twin), []
+    for _ in range(draw(st.integers(4, 40))):
+        event = drawer.event()
+        if drawer.rarely(20):
+            event = drawer.forged(event)
+        codes = twin.wrong(event)
+        life.append((event, codes))
+        if not codes:
+            twin.events.append(event)
+    return life
+
+
+def same_answers(twin: Twin, authorities: Authorities, times: set[int], indices: set[int]) -> None:
+    """About every key, at all times and places at which something happened, and next to them."""
+    assert {key.kid for key in authorities.keys.values()} == {
+        signer(name).kid for name in twin.all_keys()
+    }
+    ends = (0, max(times))
+    for name in twin.all_keys():
+        key = authorities.key(signer(name).kid)
+        assert key is not None
+        assert key.issuer == f"{ORIGIN}/{twin.department_of(name)}"
+        leaks = [e.facts["since"] for e in twin.key_events(name) if "since" in e.facts]
+        by_time = [(at, None, listed) for at in times for listed in (False, True)]
+        by_index = [
+            (at, index, False)
+            for index in indices
+            for at in (*ends, *leaks, *(since - 1 for since in leaks))
+        ]
+        for at in times:
+            for kind, type_code in ((kinds.LICENCE, "T"), (kinds.CREDIT, "V"), (kinds.KEY, None)):
+                _, code = code_of(check_use, key, kind, type_code, at)
+                codes = twin.use(name, kind, type_code, at)
+                assert code in codes if codes else not code, (name, kind, at)
+        for at, index, listed in by_time + by_index:
+            found = code_of(check_standing, key, at, index=index, signed_before=listed)
+            rule, codes = twin.standing(name, at, index, listed)
+            if codes:
+                assert found[1] in codes, (name, at, index, listed)
+            else:
+                assert found == (rule, ""), (name, at, index, listed)
+
+
+@settings(max_examples=60, deadline=None)
+@given(lives())
+def test_the_register_answers_as_its_twin(life: list[tuple[Event, set[str]]]) -> None:
+    """A wrong event is refused with a code of the twin's, and nothing is changed by it."""
+    twin, authorities = begun()
+    _, lazy = begun(deferred=True)
+    times, indices = {0, START - 1, START, START + 1}, {0, 1, 2, 4}
+    for event, codes in life:
+        statement = statement_of(event)
+        before = authorities.register.copy()
+        _, code = code_of(authorities.enrol, statement, event.index)
+        if codes:
+            assert code in codes, event
+            assert authorities.register == before
+            if event.forged is None:
+                assert code_of(lazy.enrol, statement, event.index)[1] == code
+        else:
+            assert code == "", event
+            lazy.enrol(statement, event.index)
+            twin.events.append(event)
+            assert authorities.last.index == event.index
+        facts = event.facts
+        times |= {event.at, event.at + 1, event.at - 1}
+        times |= {facts[n] + d for n in ("since", "overlap", "until") if n in facts for d in (0, 1)}
+        indices |= {event.index, event.index + 1, facts.get("before", 0)}
+    same_answers(twin, authorities, times, indices)
+    for slug in ("operator", "a", "b", "c"):
+        if twin.department(slug):
+            department = authorities.departments[f"{ORIGIN}/{slug}"]
+            assert authorities.acting(slug) == twin.acting(slug)
+            for at in times:
+                assert department.name_at(at)[1] == twin.names(slug, at)
+    lazy.settle_all()
+    assert lazy.register == authorities.register
+
+
+@st.composite
+def forgeries(draw: st.DrawFn) -> list[Event]:
+    """Events that would all be lawful, but for one signature of one of them."""
+    twin = Twin()
+    twin.events += beginning()
+    drawer, lawful = Drawer(draw, twin), beginning()
+    for _ in range(draw(st.integers(8, 40))):
+        event = drawer.event(wrong=False)
+        if not twin.wrong(event):
+            twin.events.append(event)
+            lawful.append(event)
+    at = draw(st.integers(0, len(lawful) - 1))
+    if lawful[at].kind == kinds.GENESIS:
+        lawful[at] = lawful[at]._replace(forged=drawer.pick(("operator", "possession")))
+    else:
+        lawful[at] = drawer.forged(lawful[at])
+    return lawful
+
+
+@settings(max_examples=60, deadline=None)
+@given(forgeries())
+def test_what_is_put_off_is_refused_all_the_same(events: list[Event]) -> None:
+    """Whatever is refused at once is refused when it is first relied on, and ever after."""
+    (forged,) = (event for event in events if event.forged)
+    strict, lazy, twin = Authorities(), Authorities(deferred=True), Twin()
+    statements = [(event, statement_of(event)) for event in events]
+    for event, statement in statements:
+        twin.events.append(event)
+        lazy.enrol(statement, event.index)
+    for event, statement in statements:
+        _, code = code_of(strict.enrol, statement, event.index)
+        if event is forged:
+            break
+        assert code == ""
+    assert code
+    relied = 0
+    for name in twin.all_keys():
+        rests = forged.index in twin.rests_on(name)
+        relied += rests
+        for asked in (lazy, lazy, lazy.copy()):
+            assert code_of(asked.key, signer(name).kid)[1] == (code if rests else ""), name
+    for asked in (lazy, lazy, lazy.copy()):
+        assert code_of(asked.settle_all)[1] == code
+    assert (
+        code_of(lazy.key, signer("op1").kid)[1] == (code if forged is events[0] else "") or relied
+    )
