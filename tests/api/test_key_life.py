@@ -42,6 +42,7 @@ from verifier.change import parse_proposal, sign_approval
 from verifier.errors import Refused
 from verifier.keylife import Moment
 from verifier.merkle import leaf_hash
+from verifier.qr import format_qr
 from verifier.statement import Statement, parse_statement
 
 FOOD = {"type": "food-licence", "fields": sample("food-licence")}
@@ -301,6 +302,35 @@ def test_an_overlap_that_is_over_is_not_agreed_upon(service: Service) -> None:
     with pytest.raises(Refused, match="enrolment-malformed"):
         rotate(service.city, "market", NOW - 60, overlap=30)
     licences.log([prepared], client="test")
+
+
+def test_signed_before_a_rotation_without_overlap_and_submitted_after_it(service: Service) -> None:
+    """The key may not sign any more; what it signed in its time counts."""
+    licences, type_ = Licences(service.city), service.city.catalogue.licence_type("food-licence")
+    prepared = licences.prepare(type_, sample("food-licence"))
+    service.clock.step(5)
+    old, new = rotate(service.city, "market", service.city.now(), overlap=0)
+    service.clock.step(1)
+    (issued,) = licences.log([prepared], client="test")
+    assert statement(service.city, issued.index).kid == old
+    assert statement(service.city, issue(service, 1)["index"]).kid == new
+    code = format_qr(issued.statement, issued.disclosures)
+    assert service.verify(code)["colour"] == "green"
+
+
+def test_signed_after_the_overlap_by_a_process_that_looks_no_more(
+    folder: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last look is the transaction's own."""
+    other, kid = open_copy(folder, service.clock), service.city.signer("market").kid
+    rotate(other, "market", NOW, overlap=10)
+    service.clock.step(11)
+    known = service.city.roll.known
+    with monkeypatch.context() as patch:
+        patch.setattr(service.city.roll, "current", lambda: known)
+        problem_of(service.post("market", "/v1/licences", FOOD), "key-out-of-date", 403)
+    assert statement(service.city, issue(service, 1)["index"]).kid != kid
+    other.close()
 
 
 # compromised
