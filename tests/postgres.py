@@ -113,6 +113,35 @@ class Server:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)
 
+    def configure(self, **settings: str) -> None:
+        """Changes the configuration of the running server; returns when it has read it."""
+        for name, value in settings.items():
+            self.ask(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.ask("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + _STARTED_WITHIN
+        while any(self.ask(f"SHOW {name}") != [(value,)] for name, value in settings.items()):
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.01)
+
+    @contextmanager
+    def standby(self) -> Iterator["Server"]:
+        """A server that follows this one, and without which this one commits nothing."""
+        other = Server()
+        try:
+            other.run(
+                "pg_basebackup", "-D", other.data, "-R", "-X", "stream", "-c", "fast",
+                "-h", self.folder, "-U", "zhenglian",
+            )  # fmt: skip
+            other.start()
+            self.configure(synchronous_standby_names="*")
+            deadline = time.monotonic() + _STARTED_WITHIN
+            while self.ask("SELECT sync_state FROM pg_stat_replication") != [("sync",)]:
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.05)
+            yield other
+        finally:
+            other.close()
+
     def kill(self) -> None:
         """SIGKILL to the server and every process of it: what a crash of the machine leaves."""
         assert self._process is not None

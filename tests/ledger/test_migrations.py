@@ -11,7 +11,6 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, inspect, select, update
 
-from api import tables
 from ledger.stores import open_store, sql
 from ledger.stores.base import Store
 from ledger.stores.migrate import is_current, steps, versioned
