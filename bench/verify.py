@@ -17,6 +17,7 @@ import nacl.bindings as sodium
 import zxingcpp
 
 from tests.city import FACE, NOW, City, Licence, seeded
+from tests.verifier.long_life import EVENTS, long_lived
 from verifier.checkpoint import Checkpoint, add_cosignatures, cosign, sign_checkpoint
 from verifier.codec import base45_decode, cbor_encode
 from verifier.cose import to_be_signed
@@ -35,7 +36,7 @@ Row = dict[str, Any]
 
 
 def bench() -> list[Row]:
-    return [speed(), *sizes()]
+    return [speed(), long_history(), *sizes()]
 
 
 def speed() -> Row:
@@ -65,6 +66,33 @@ def speed() -> Row:
         "raw": bare,
         "ratio": value / bare,
     }
+
+
+def long_history() -> Row:
+    """Microseconds to judge a code by a key with thousands of events, and by one with none.
+
+    The first judgement after a pack is opened checks what the key rests on; it does not count.
+    """
+    cities = [long_lived(EVENTS), City()]
+    codes = [[city.issue().qr() for _ in range(CODES)] for city in cities]
+    trusts = [city.trust() for city in cities]
+    for trust, (code, *_) in zip(trusts, codes, strict=True):
+        if judge(code, trust, NOW).colour is not Colour.GREEN:
+            raise RuntimeError("a code is not green, so its speed means nothing")
+    rounds: list[tuple[float, float]] = []
+    for number in range(ROUNDS):
+        spent = [0.0, 0.0]
+        for which in (0, 1) if number % 2 else (1, 0):
+            begun = time.perf_counter()
+            for code in codes[which]:
+                judge(code, trusts[which], NOW)
+            spent[which] = (time.perf_counter() - begun) / CODES * 1e6
+        rounds.append((spent[0], spent[1]))
+    ratio = statistics.median(old / young for old, young in rounds)
+    old, young = (statistics.median(column) for column in zip(*rounds, strict=True))
+    name = f"judging after {EVENTS:,} events of the key"
+    row = _row(name, old, "µs", "≤ 1.10 × by a key without any", ratio <= 1.10)
+    return {**row, "raw": young, "ratio": ratio}
 
 
 def sizes() -> list[Row]:

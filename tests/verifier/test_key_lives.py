@@ -1,15 +1,28 @@
 """Random lives of keys: the register answers as a twin does that walks the list of all events."""
 
+import sys
+from dataclasses import replace
+from types import FrameType, SimpleNamespace
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.city import BUSINESS, ISSUED_AT, NOW, City, seeded
+from tests.city import signer as city_signer
+from tests.verifier import certificates
+from tests.verifier.helpers import refused
 from tests.verifier.key_lives import ORIGIN, START, Drawer, beginning, signer, statement_of
+from tests.verifier.long_life import long_lived
 from tests.verifier.twin_keys import Event, Twin
 from verifier import kinds
 from verifier.authorities import Authorities, check_standing, check_use
 from verifier.errors import Refused
+from verifier.judge import judge
+from verifier.statement import Content, parse_statement
+from verifier.trust import Trust
+from verifier.verdict import Colour
 
 
 def code_of(call: Any, *args: Any, **options: Any) -> tuple[Any, str]:
@@ -34,7 +47,7 @@ def lives(draw: st.DrawFn) -> list[tuple[Event, set[str]]]:
     twin = Twin()
     twin.events += beginning()
     drawer, life = Drawer(draw, twin), []
-    for _ in range(draw(st.integers(4, 40))):
+    for _ in range(draw(st.integers(4, 26))):
         event = drawer.event()
         if drawer.rarely(20):
             event = drawer.forged(event)
@@ -76,7 +89,7 @@ def same_answers(twin: Twin, authorities: Authorities, times: set[int], indices:
                 assert found == (rule, ""), (name, at, index, listed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(lives())
 def test_the_register_answers_as_its_twin(life: list[tuple[Event, set[str]]]) -> None:
     """A wrong event is refused with a code of the twin's, and nothing is changed by it."""
@@ -118,7 +131,7 @@ def forgeries(draw: st.DrawFn) -> list[Event]:
     twin = Twin()
     twin.events += beginning()
     drawer, lawful = Drawer(draw, twin), beginning()
-    for _ in range(draw(st.integers(8, 40))):
+    for _ in range(draw(st.integers(8, 26))):
         event = drawer.event(wrong=False)
         if not twin.wrong(event):
             twin.events.append(event)
@@ -131,7 +144,7 @@ def forgeries(draw: st.DrawFn) -> list[Event]:
     return lawful
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(forgeries())
 def test_what_is_put_off_is_refused_all_the_same(events: list[Event]) -> None:
     """Whatever is refused at once is refused when it is first relied on, and ever after."""
@@ -158,3 +171,84 @@ def test_what_is_put_off_is_refused_all_the_same(events: list[Event]) -> None:
     assert (
         code_of(lazy.key, signer("op1").kid)[1] == (code if forged is events[0] else "") or relied
     )
+
+
+# --- what a long life costs --------------------------------------------------------------------
+
+
+def steps(call: Any) -> int:
+    """How many instructions of the interpreter a call takes; the same on any machine."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        count += event == "opcode"
+        return trace
+
+    usual = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(usual)
+    return count
+
+
+def judged(city: City, trust: Trust, code: str) -> int:
+    """Steps of the second judgement: the first checks what the pack rests on."""
+    assert judge(code, trust, NOW).colour is Colour.GREEN
+    assert trust.authorities._evidence.is_open, "nothing is put off, so nothing is shown"
+    return steps(lambda: judge(code, trust, NOW))
+
+
+def test_judging_takes_no_more_steps_after_many_events() -> None:
+    young, old = City(), long_lived(200)
+    trusts = [(city, city.issue(), city.trust()) for city in (young, old)]
+    for code_of_licence in (City.transparent, lambda _city, licence: licence.qr()):
+        one, many = (
+            judged(city, city.trust(), code_of_licence(city, licence))
+            for city, licence, _ in trusts
+        )
+        assert one < many <= 1.02 * one
+
+
+def test_judging_takes_no_more_steps_after_ten_thousand_events() -> None:
+    """As a pack with ten thousand suspensions and ends of them would leave the key."""
+    city = City()
+    code, trust = city.issue().qr(), city.trust()
+    one = judged(city, trust, code)
+    key = city.departments["market"].kid
+    keys = trust.authorities.keys
+    keys[key] = replace(
+        keys[key],
+        suspended=tuple(range(100, 10_100)),
+        suspended_at=tuple(range(ISSUED_AT - 10_000, ISSUED_AT)),
+        acts=tuple(range(10_100)),
+    )
+    assert judged(city, trust, code) <= 1.02 * one
+
+
+def test_a_key_with_a_certificate_rests_on_the_recognition_of_its_ca() -> None:
+    """Whoever forges what recognises a CA gives no key the CA's word."""
+    city, true = City(), city_signer("certified")
+    private = ed25519.Ed25519PrivateKey.from_private_bytes(seeded("key certified"))
+    ca = certificates.root(ed25519.Ed25519PrivateKey.generate())
+    chain = [ca.issue(private, "行政审批局").der]
+    forged = SimpleNamespace(suite=city.operator.suite, kid=city.operator.kid, sign=true.sign)
+    contents = (
+        (Content(kinds.CA, facts={"cert": ca.der, "zh": "认证", "en": "CA"}), forged),
+        (city.key_content("market", true, [BUSINESS], x5c=chain), city.operator),
+    )
+    lazy = Authorities(deferred=True)
+    for index, entry in enumerate(city.entries):
+        lazy.enrol(parse_statement(entry), index)
+    for index, (content, operator) in enumerate(contents, len(city.entries)):
+        content = city.decided(content, issued_at=ISSUED_AT)
+        entry = city.sign(content, "operator", issued_at=ISSUED_AT, by=operator)
+        lazy.enrol(parse_statement(entry), index)
+    assert lazy.keys[true.kid].certificate is not None
+    for _ in range(2):
+        with refused("statement-bad-signature"):
+            lazy.key(true.kid)
+    assert lazy.key(city.departments["market"].kid) is not None
