@@ -1,7 +1,7 @@
 """The ledger at a million entries: opening, memory, a cold proof, and durable appends.
 
 The appends' raw figure is the same rows by the driver's `executemany` in batches of 1,000 into
-SQLite in WAL mode with `synchronous=FULL`. Opening and proving happen in a process of their own.
+SQLite in WAL mode with `synchronous=FULL`; `bench.postgres` does the like there. Opening and proving happen in a process of their own.
 """
 
 import json
@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from bench import postgres
 from keys.signer import SoftwareSigner
 from keys.suites import suite_named
 from ledger.ledger import Ledger
@@ -51,7 +52,7 @@ def bench() -> list[dict[str, Any]]:
     million = "1,000,000 entries"
     return [
         _row(
-            "durable append, batches of 1,000",
+            "SQLite: durable append, batches of 1,000",
             ours,
             "entries/s",
             raw,
@@ -97,6 +98,7 @@ def bench() -> list[dict[str, Any]]:
             None,
             None,
         ),
+        *postgres.rows(),
     ]
 
 
