@@ -1,7 +1,8 @@
 """The ledger at a million entries: opening, memory, a cold proof, and durable appends.
 
 The appends' raw figure is the same rows by the driver's `executemany` in batches of 1,000 into
-SQLite in WAL mode with `synchronous=FULL`; `bench.postgres` does the like there. Opening and proving happen in a process of their own.
+SQLite in WAL mode with `synchronous=FULL`; `bench.postgres` does the like on PostgreSQL. Opening
+and proving happen in a process of their own.
 """
 
 import json
