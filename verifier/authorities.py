@@ -18,13 +18,13 @@ A genesis founds the register. Every other statement of authority must, in this 
 
 from collections.abc import Iterator
 
+from verifier.authority_facts import text
 from verifier.authority_rules import (
     RULES,
     Effect,
     proof_of_possession_message,
     read_officers,
     read_public,
-    text,
 )
 from verifier.change import Approval, Proposal, parse_change
 from verifier.cose import Sign1, to_be_signed

@@ -4,18 +4,18 @@ A rule reads the facts of an approved change against the register before it, ref
 fit, and returns the effect. Nothing is altered before all checks of a statement have passed.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from keys.errors import KeysError
 from keys.names import KID_SIZE, parse_cose_key
 from keys.suites.base import Suite
-from verifier.chain import anchor_info, check_chain
+from verifier.authority_facts import Facts, count_of, only, slug_of, text, time_of
+from verifier.chain import CertifiedKey
 from verifier.errors import Refused
-from verifier.evidence import SignatureCheck
+from verifier.evidence import Check, SignatureCheck
 from verifier.keylife import OPERATOR, Compromise, EnrolledKey, Moment
 from verifier.kinds import (
     CA,
@@ -29,20 +29,15 @@ from verifier.kinds import (
 )
 from verifier.register import Anchor, Department, Officer, Register
 
-Facts = Mapping[str, Any]
-_SLUG: Final = re.compile(r"[a-z0-9-]{1,32}", re.ASCII)
-_MAX_TIME: Final = 1 << 40
-_MAX_INDEX: Final = 1 << 53
-
 
 class Effect(NamedTuple):
     """What a change would do. `concerns`: the slug whose officers decide it; `own`: whether one
-    of the two must be of that very department; `checks`: signatures by the keys it brings."""
+    of the two must be of that very department; `checks`: of the keys and certificates it brings."""
 
     concerns: str
     apply: Callable[[Register], None]
     own: bool = False
-    checks: Sequence[SignatureCheck] = ()
+    checks: Sequence[Check] = ()
 
 
 class NewKey(NamedTuple):
@@ -98,7 +93,7 @@ class Officers(NamedTuple):
 def _read_officer(
     register: Register, facts: Facts, of: str, index: int
 ) -> tuple[Officer, SignatureCheck]:
-    name = _slug(facts, "id")
+    name = slug_of(facts, "id")
     if name in register.officers:
         raise Refused("enrolment-repeated", name)
     key = read_key(register, facts, f"officer/{name}")
@@ -132,8 +127,8 @@ def read_public(data: bytes) -> tuple[Suite, bytes, bytes]:
 
 
 def _department(register: Register, facts: Facts, at: Moment) -> Effect:
-    _only(facts, {"id", "zh", "en", "uscc", "officers"})
-    slug = _slug(facts, "id")
+    only(facts, {"id", "zh", "en", "uscc", "officers"})
+    slug = slug_of(facts, "id")
     issuer = register.issuer(slug)
     if issuer in register.departments:
         raise Refused("enrolment-repeated", issuer)
@@ -149,24 +144,25 @@ def _department(register: Register, facts: Facts, at: Moment) -> Effect:
 
 def _key(register: Register, facts: Facts, at: Moment) -> Effect:
     known = {"dept", "key", "scope", "from", "until", "pop", "replaces", "overlap", "x5c"}
-    _only(facts, known)
+    only(facts, known)
     slug = text(facts, "dept")
     department = _active(register, slug)
     new = read_key(register, facts, slug)
-    scope, start, end = facts.get("scope"), _time(facts, "from"), None
+    scope, start, end = facts.get("scope"), time_of(facts, "from"), None
     if type(scope) is not list or not all(type(code) is str for code in scope):
         raise Refused("enrolment-malformed", "scope")
-    if "until" in facts and (end := _time(facts, "until")) < start:
+    if "until" in facts and (end := time_of(facts, "until")) < start:
         raise Refused("enrolment-malformed", "until")
     replaced = _replaced(register, facts, department, start, at)
     chain = facts.get("x5c", [])
     if type(chain) is not list or not all(type(each) is bytes for each in chain):
         raise Refused("enrolment-malformed", "x5c")
-    acts, certificate = [*department.acts], None
+    acts, certified = [*department.acts], None
     if "x5c" in facts:
-        anchors = [each.cert for each in register.anchors.values() if each.withdrawn is None]
-        certificate = check_chain(chain, anchors, suite=new.suite, public=new.public, at=at.at)
-        acts.append(register.anchors[certificate.anchor].told.index)
+        recognised = [each for each in register.anchors.values() if each.withdrawn is None]
+        anchors = tuple(each.cert for each in recognised)
+        certified = CertifiedKey(tuple(chain), anchors, new.suite, new.public, at.at)
+        acts += [each.told.index for each in recognised]
     key = EnrolledKey(
         new.kid,
         department.issuer,
@@ -177,8 +173,7 @@ def _key(register: Register, facts: Facts, at: Moment) -> Effect:
         end,
         at.index,
         replaces=None if replaced is None else replaced.kid,
-        chain=tuple(chain),
-        certificate=certificate,
+        certified=certified,
         acts=(*acts, at.index),
     )
 
@@ -188,7 +183,8 @@ def _key(register: Register, facts: Facts, at: Moment) -> Effect:
         if replaced is not None:
             register.keys[replaced.kid] = replaced
 
-    return Effect(slug, apply, own=True, checks=(new.possession,))
+    checks = (new.possession,) if certified is None else (new.possession, certified)
+    return Effect(slug, apply, own=True, checks=checks)
 
 
 def _replaced(
@@ -199,7 +195,7 @@ def _replaced(
         raise Refused("enrolment-malformed", "replaces and overlap go together")
     if "replaces" not in facts:
         return None
-    old, overlap = _known_key(register, facts, "replaces"), _time(facts, "overlap")
+    old, overlap = _known_key(register, facts, "replaces"), time_of(facts, "overlap")
     if old.issuer != department.issuer:
         raise Refused("key-of-another", old.issuer)
     if old.replaced_by is not None or old.retired is not None or old.compromise is not None:
@@ -216,7 +212,7 @@ def _replaced(
 def _key_changed(register: Register, facts: Facts, at: Moment) -> Effect:
     key, act = _known_key(register, facts, "key"), facts.get("act")
     compromise = {"since", "before", "count", "signed"} if act == "compromise" else set[str]()
-    _only(facts, {"key", "act"} | compromise)
+    only(facts, {"key", "act"} | compromise)
     acts = (*key.acts, at.index)
     if act in ("suspend", "resume") and _usable(key) and key.is_suspended == (act == "resume"):
         changed = _toggled(key, at, acts)
@@ -247,8 +243,8 @@ def _toggled(key: EnrolledKey, at: Moment, acts: tuple[int, ...]) -> EnrolledKey
 
 def _compromise(key: EnrolledKey, facts: Facts, at: Moment) -> Compromise:
     """A compromise is told at its date or after; a second telling may only move it earlier."""
-    since, before = _time(facts, "since"), _count(facts, "before")
-    count, signed = _count(facts, "count"), facts.get("signed")
+    since, before = time_of(facts, "since"), count_of(facts, "before")
+    count, signed = count_of(facts, "count"), facts.get("signed")
     if type(signed) is not bytes or len(signed) != sha256().digest_size:
         raise Refused("enrolment-malformed", "signed")
     if since > at.at or before > at.index or count > before:
@@ -264,20 +260,20 @@ def _department_changed(register: Register, facts: Facts, at: Moment) -> Effect:
     department = _active(register, slug)
     acts = (*department.acts, at.index)
     if act == "rename":
-        _only(facts, {"id", "act", "zh", "en"})
+        only(facts, {"id", "act", "zh", "en"})
         former = (*department.former, (at.at, department.zh, department.en))
         zh, en = text(facts, "zh"), text(facts, "en")
         changed = replace(department, zh=zh, en=en, former=former, acts=acts)
     elif slug == OPERATOR:
         raise Refused("enrolment-malformed", "the operator cannot end")
     elif act == "merge":
-        _only(facts, {"id", "act", "into"})
+        only(facts, {"id", "act", "into"})
         into = _active(register, text(facts, "into"))
         if into.slug in (slug, OPERATOR):
             raise Refused("enrolment-malformed", "into")
         changed = replace(department, ended=at, successor=into.issuer, acts=acts)
     elif act == "close":
-        _only(facts, {"id", "act"})
+        only(facts, {"id", "act"})
         changed = replace(department, ended=at, acts=acts)
     else:
         raise Refused("enrolment-malformed", "act")
@@ -294,7 +290,7 @@ def _department_changed(register: Register, facts: Facts, at: Moment) -> Effect:
 
 
 def _officer(register: Register, facts: Facts, at: Moment) -> Effect:
-    _only(facts, {"id", "of", "key", "pop"})
+    only(facts, {"id", "of", "key", "pop"})
     department = _active(register, text(facts, "of"))
     officer, check = _read_officer(register, facts, department.slug, at.index)
     officer = replace(officer, acts=(*department.acts, at.index))
@@ -302,7 +298,7 @@ def _officer(register: Register, facts: Facts, at: Moment) -> Effect:
 
 
 def _officer_left(register: Register, facts: Facts, at: Moment) -> Effect:
-    _only(facts, {"id"})
+    only(facts, {"id"})
     officer = register.officers.get(text(facts, "id"))
     if officer is None:
         raise Refused("officer-unknown", str(facts["id"])[:40])
@@ -319,24 +315,23 @@ def _officer_left(register: Register, facts: Facts, at: Moment) -> Effect:
 
 
 def _ca(register: Register, facts: Facts, at: Moment) -> Effect:
-    _only(facts, {"cert", "zh", "en"})
+    only(facts, {"cert", "zh", "en"})
     cert = facts.get("cert")
     if type(cert) is not bytes:
         raise Refused("enrolment-malformed", "cert")
     name = sha256(cert).digest()
     if name in register.anchors and register.anchors[name].withdrawn is None:
         raise Refused("enrolment-repeated", name.hex())
-    subject, _, _ = anchor_info(cert)
-    anchor = Anchor(cert, text(facts, "zh"), text(facts, "en"), subject, at)
+    anchor = Anchor(cert, text(facts, "zh"), text(facts, "en"), at)
 
     def apply(register: Register) -> None:
         register.anchors[name] = anchor
 
-    return Effect(OPERATOR, apply)
+    return Effect(OPERATOR, apply, checks=(anchor,))
 
 
 def _ca_withdrawn(register: Register, facts: Facts, at: Moment) -> Effect:
-    _only(facts, {"cert"})
+    only(facts, {"cert"})
     name = facts.get("cert")
     anchor = register.anchors.get(name) if type(name) is bytes else None
     if anchor is None or anchor.withdrawn is not None:
@@ -364,42 +359,6 @@ RULES: Final[Mapping[int, Callable[[Register, Facts, Moment], Effect]]] = {
     CA: _ca,
     CA_WITHDRAWN: _ca_withdrawn,
 }
-
-
-def text(facts: Facts, name: str) -> str:
-    """A fact that must be a text of 1 to 400 characters, or `enrolment-malformed`."""
-    value = facts.get(name)
-    if type(value) is not str or not value or len(value) > 400:
-        raise Refused("enrolment-malformed", name)
-    return value
-
-
-def _slug(facts: Facts, name: str) -> str:
-    value = text(facts, name)
-    if not _SLUG.fullmatch(value):
-        raise Refused("enrolment-malformed", name)
-    return value
-
-
-def _time(facts: Facts, name: str) -> int:
-    return _integer(facts, name, _MAX_TIME)
-
-
-def _count(facts: Facts, name: str) -> int:
-    return _integer(facts, name, _MAX_INDEX)
-
-
-def _integer(facts: Facts, name: str, most: int) -> int:
-    value = facts.get(name)
-    if type(value) is not int or not 0 <= value < most:
-        raise Refused("enrolment-malformed", name)
-    return value
-
-
-def _only(facts: Facts, known: set[str]) -> None:
-    """A fact that no rule reads would be approved and mean nothing."""
-    if unknown := facts.keys() - known:
-        raise Refused("enrolment-malformed", ", ".join(sorted(unknown)))
 
 
 def _active(register: Register, slug: str) -> Department:

@@ -9,6 +9,8 @@ Revocation by the CA is not looked up here (no I/O): whoever learns of it suspen
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -92,6 +94,29 @@ def check_chain(
         leaf.not_after,
         hashlib.sha256(path[-1].der).digest(),
     )
+
+
+@dataclass(frozen=True)
+class CertifiedKey:
+    """A key with a chain that is checked when it is first relied on: the arguments of
+    `check_chain`, and its answer. Loading a hundred keys need not check a hundred chains."""
+
+    chain: tuple[bytes, ...]
+    anchors: tuple[bytes, ...]
+    suite: Suite
+    public: bytes
+    at: int
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Raises the `Refused` of `check_chain`."""
+        return check_chain(
+            self.chain, self.anchors, suite=self.suite, public=self.public, at=self.at
+        )
+
+    def run(self) -> None:
+        """The check alone, as one of those that a statement rests on."""
+        _ = self.certificate
 
 
 def anchor_info(der: bytes) -> tuple[str, int, int]:

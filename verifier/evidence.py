@@ -1,17 +1,24 @@
-"""Signatures under the statements of authority: checked at once, or when first relied on.
+"""What statements of authority rest on, signatures above all: checked at once, or when relied on.
 
 A counter loads its pack at every start and then judges by a few of its keys. So it may put off
-checking the signatures of a statement until a key rests on it; whoever synchronises a pack, the
-server and the audit check each as it comes.
+checking the signatures of a statement, and certificates in it, until a key rests on it; whoever
+synchronises a pack, the server and the audit check each as it comes.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from keys.errors import KeysError
 from keys.suites.base import Suite
 from verifier.cose import verify_signature
 from verifier.errors import Refused
+
+
+class Check(Protocol):
+    """Something that must hold of a statement; it may be put off."""
+
+    def run(self) -> None:
+        """Raises the `Refused` that says why it does not hold."""
 
 
 class SignatureCheck(NamedTuple):
@@ -45,9 +52,9 @@ class Evidence:
 
     def __init__(self, *, deferred: bool = False) -> None:
         self._deferred = deferred
-        self._open: dict[int, tuple[Sequence[SignatureCheck], Sequence[int]]] = {}
+        self._open: dict[int, tuple[Sequence[Check], Sequence[int]]] = {}
 
-    def add(self, index: int, checks: Sequence[SignatureCheck], rests_on: Sequence[int]) -> None:
+    def add(self, index: int, checks: Sequence[Check], rests_on: Sequence[int]) -> None:
         """The checks of a statement, and the statements that its own signers rest on.
 
         Raises the `Refused` of a check that fails now; one put off is raised by `settle`.

@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 from keys.suites.base import Suite
-from verifier.chain import Certificate
+from verifier.chain import Certificate, CertifiedKey
 from verifier.errors import Refused
 from verifier.kinds import OPERATOR_KINDS
 
@@ -67,9 +67,18 @@ class EnrolledKey:
     compromise: Compromise | None = None
     replaces: bytes | None = None
     replaced_by: bytes | None = None
-    chain: tuple[bytes, ...] = ()
-    certificate: Certificate | None = None
+    certified: CertifiedKey | None = None
     acts: tuple[int, ...] = ()
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """X.509 certificates (DER), the key's own first; empty if it carries none."""
+        return () if self.certified is None else self.certified.chain
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """What its chain says. Raises the `Refused` of a chain put off that does not hold."""
+        return None if self.certified is None else self.certified.certificate
 
     @property
     def is_suspended(self) -> bool:

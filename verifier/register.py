@@ -8,6 +8,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 
 from keys.suites.base import Suite
+from verifier.chain import anchor_info
 from verifier.keylife import OPERATOR, EnrolledKey, Moment
 from verifier.note import VerifierKey
 
@@ -62,9 +63,17 @@ class Anchor:
     cert: bytes
     zh: str
     en: str
-    subject: str
     told: Moment
     withdrawn: Moment | None = None
+
+    @property
+    def subject(self) -> str:
+        """Its name (RFC 4514). Raises the `Refused` of a certificate that is no CA's."""
+        return anchor_info(self.cert)[0]
+
+    def run(self) -> None:
+        """The certificate can anchor a chain: a check that may be put off."""
+        anchor_info(self.cert)
 
 
 @dataclass
