@@ -12,6 +12,7 @@ from keys.custody import (
     FileCustody,
     Pkcs11Custody,
     RemoteCustody,
+    SeveralCustody,
 )
 
 FILE, PKCS11, SOCKET = "file", "pkcs11", "socket"
@@ -25,6 +26,22 @@ def file_custody(settings: Settings, passphrase: str) -> FileCustody:
 def effort_of(settings: Settings) -> Effort:
     """What opening a key that is sealed from now on shall cost."""
     return Effort(MODERATE.passes, settings.argon2_mib << 20)
+
+
+def city_custody(settings: Settings, files: FileCustody) -> Custody:
+    """Where a city makes its signature keys, with everywhere that it still has some: the former
+    custody, and the files, in which a city that was founded with them has its log's key for ever.
+
+    Raises as `open_custody`.
+    """
+    newest = open_custody(settings, files)
+    older: list[Custody] = []
+    if settings.former_custody:
+        former = {"custody": settings.former_custody, "pin": settings.former_pin}
+        older.append(open_custody(settings.model_copy(update=former), files))
+    if files is not newest and files not in older:
+        older.append(files)
+    return SeveralCustody(newest, *older) if older else newest
 
 
 def open_custody(settings: Settings, files: FileCustody) -> Custody:

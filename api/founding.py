@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.city import City
-from api.custody import file_custody, open_custody
+from api.custody import city_custody, file_custody
 from api.errors import ServiceError
 from api.keymaking import spare_keys
 from api.officers import Card, check_card
@@ -55,7 +55,7 @@ def found(
         check_card(card, settings.origin, OPERATOR)
     settings.data.mkdir(parents=True, exist_ok=True)
     files = file_custody(settings, make_passphrase(settings))
-    custody = open_custody(settings, files)
+    custody = city_custody(settings, files)
     present = {entry.name for entry in custody.list()}
     for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite)):
         if name not in present:
@@ -123,7 +123,7 @@ def open_city(
     """Opens custody, store and ledger, replays the statements of authority, opens the keys that
     may still sign."""
     files = file_custody(settings, read_passphrase(settings))
-    custody = open_custody(settings, files)
+    custody = city_custody(settings, files)
     log_signer = custody.open(LOG_KEY)
     store = open_store(settings.database_url)
     store.create(METADATA)
@@ -155,5 +155,5 @@ def open_city(
         raise ServiceError("city-of-another-version") from error
     city.signers.open_all(authorities, city.now())
     for spare in spare_keys(city) if authorities.log_key is not None else ():
-        _log.warning("%s is in custody but not enrolled; not used", spare.name)
+        _log.warning("密钥尚未登记，不使用 %s is in custody but not enrolled; not used", spare.name)
     return city

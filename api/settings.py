@@ -32,6 +32,12 @@ class Settings(BaseSettings):
         "`socket:<path>`.",
     )
     pin: str = Field("", description="PIN of the PKCS#11 token that keeps the keys.", repr=False)
+    former_custody: str = Field(
+        "",
+        description="Where keys made earlier still are, in the form of `custody`: they are opened "
+        "there, none is made there.",
+    )
+    former_pin: str = Field("", description="PIN of the former custody's token.", repr=False)
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8440, ge=1, le=65535, description="Port to listen on.")
     public_url: str = Field(

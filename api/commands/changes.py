@@ -78,7 +78,7 @@ def approve_command(
         if out is not None:
             out.write_bytes(signed)
             return
-        _tell(city, desk.approve(row.id, signed))
+        _tell(city, desk.approve(row.id, signed), words=False)
 
 
 @change_app.command("submit")
@@ -156,7 +156,7 @@ def propose(
             signer=signer,
         )
         out.write_bytes(raw)
-        _console.print(f"提案 proposal: {out}\n  {_both(parse_proposal(raw), None)}")
+        _written(out, parse_proposal(raw), None)
         return
     with closing(opened()) as city:
         desk = ChangeDesk(city)
@@ -165,25 +165,30 @@ def propose(
         if out is not None:
             desk.check(parse_proposal(raw))
             out.write_bytes(raw)
-            _console.print(f"提案 proposal: {out}\n  {_both(parse_proposal(raw), city)}")
+            _written(out, parse_proposal(raw), city)
             return
         _tell(city, desk.propose(raw))
+
+
+def _written(out: Path, proposal: Proposal, city: City | None) -> None:
+    _console.print(f"提案 proposal: {out} · {proposal.origin}\n  {_both(proposal, city)}")
 
 
 def _confirm(proposal: Proposal, city: City | None, yes: bool) -> None:
     """Puts a proposal in words, and asks."""
     kind = KINDS[proposal.kind]
-    _console.print(f"{kind.zh} {kind.name}\n  {_both(proposal, city)}")
+    _console.print(f"{kind.zh} {kind.name} · {proposal.origin}\n  {_both(proposal, city)}")
     _console.print(f"  提案于 proposed {iso_time(proposal.proposed_at)}")
     _console.print(f"  须在此前批准 approve by {iso_time(proposal.before)}")
     if not yes and not typer.confirm("批准？Approve?", err=True):
         raise typer.Exit(1)
 
 
-def _tell(city: City, row: Change) -> None:
+def _tell(city: City, row: Change, *, words: bool = True) -> None:
     """The id on standard output, the rest in words."""
     state = ChangeDesk(city).state_of(row)
-    _console.print(_both(parse_proposal(row.proposal), city))
+    if words:
+        _console.print(_both(parse_proposal(row.proposal), city))
     _console.print(f"  {STATE_ZH[state]} {state} · 提案人 proposed by {row.proposer}")
     if row.approver is not None:
         _console.print(f"  批准人 approved by {row.approver} · 条目 entry {row.idx}")

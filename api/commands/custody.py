@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api.custody import FILE, effort_of, file_custody, open_custody
+from api.custody import FILE, city_custody, effort_of, file_custody, open_custody
 from api.errors import ServiceError
 from api.observe import log_warnings_only
 from api.passphrase import BACKUP, NEW, FollowingFile, ask, find_passphrase, write_private
@@ -29,7 +29,7 @@ from keys.suites import BY_NAME
 custody_app = typer.Typer(
     name="custody", help="密钥保管：清单、口令、备份 Custody of keys", no_args_is_help=True
 )
-_console = Console(stderr=True)
+_console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
 @custody_app.command("list")
@@ -37,7 +37,7 @@ def list_command() -> None:
     """列出密钥：名称、算法、密钥标识 The keys in custody: name, suite, key id."""
     settings = Settings()
     files = file_custody(settings, "")
-    custody = open_custody(settings, files)
+    custody = city_custody(settings, files)
     for entry in custody.list():
         _write(entry)
     if custody is not files:  # what only files hold

@@ -14,11 +14,13 @@ from api.custody import effort_of
 from api.errors import ServiceError
 from api.keymaking import MadeKey, make_key
 from api.officers import check_names, make_card
-from api.passphrase import ask
+from api.passphrase import NEW, ask
 from api.rules.days import iso_time
 from api.settings import Settings
 from api.signers import STATE_ZH, key_state
 from keys.custody import FileCustody
+from keys.custody.rekey import change_passphrase
+from keys.errors import KeysError
 from keys.signer import Signer
 from verifier.codec import b64decode, b64encode
 from verifier.errors import Refused
@@ -67,6 +69,17 @@ def card_command(name: Name, of: Of, keys: Keys) -> None:
     signer = officer_signer(keys, name)
     card = make_card(signer, id=name, of=of, origin=Settings().origin)
     sys.stdout.write(card.text())
+
+
+@officer_app.command("passphrase")
+def passphrase_command(keys: Keys) -> None:
+    """更换经办人口令；中断后再次执行即可完成 Change the passphrase of an officer's key folder."""
+    if not any(FileCustody(keys, "").list()):
+        raise KeysError("key-not-found", str(keys))
+    old = ask(OFFICER, "现口令 Present passphrase")
+    new = ask(NEW, "新口令 New passphrase", twice=True)
+    count = change_passphrase(keys, old, new, effort_of(Settings()))
+    _console.print(f"已更换 changed: {count} 个密钥文件 key files")
 
 
 @officer_app.command("list")

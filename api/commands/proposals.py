@@ -95,9 +95,11 @@ def key(
 @propose_app.command("rotate")
 def rotate(
     slug: Slug,
-    at: Annotated[str, typer.Option(help=f"启用时间，{_TIME_HELP}")],
     officer: As,
     keys: Keys,
+    at: Annotated[
+        str | None, typer.Option(help=f"启用时间，默认即刻 Begins at; now if absent. {_TIME_HELP}")
+    ] = None,
     overlap: Annotated[
         str, typer.Option(help="旧密钥继续可用的时长 How long the old key still signs: 15m, 2h, 1d")
     ] = "15m",
@@ -112,7 +114,7 @@ def rotate(
     days: Days = DAYS_OPEN,
 ) -> None:
     """以新密钥替换旧密钥，权限相同 Replace a key by a new one of the same scope."""
-    start, seconds = parse_time(at), parse_duration(overlap)
+    start, seconds = None if at is None else parse_time(at), parse_duration(overlap)
 
     def facts(city: City) -> Facts:
         old = change_facts.signing_key(city, slug) if replaces is None else parse_kid(replaces)
@@ -123,7 +125,7 @@ def rotate(
             cose_key,
             pop,
             () if known is None else sorted(known.scope),
-            start,
+            city.now() if start is None else start,
             until=None if until is None else parse_time(until),
             chain=() if chain is None else read_chain(chain),
         )

@@ -58,15 +58,15 @@ def found_command(
         "ed25519"
     ),
 ) -> None:
-    """建立新城市：密钥、数据库、创世条目 Found a city: its keys, tables and genesis entry."""
+    """建立新城市：密钥、数据库、创世条目；输出账本公钥 Found a city; writes the log's vkey."""
     settings = Settings()
     cards = [read_card(path.read_text(encoding="utf-8")) for path in officer or ()]
     city = found(settings, officers=cards, suite=suite)
     _console.print(
         f"{settings.name_zh} {settings.name_en} · {city.origin}\n"
-        f"账本公钥 log key: {city.trust().log_key.text()}\n"
         f"条目 entries: {city.ledger.size}"
     )
+    sys.stdout.write(f"{city.trust().log_key.text()}\n")
     city.close()
 
 

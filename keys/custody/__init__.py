@@ -9,6 +9,7 @@ from keys.custody.file import FileCustody
 from keys.custody.keyfile import INTERACTIVE, MODERATE, SECRET, SECRET_SIZE, Effort
 from keys.custody.pkcs11 import Pkcs11Custody
 from keys.custody.remote import RemoteCustody, SignerService
+from keys.custody.several import SeveralCustody
 
 __all__ = [
     "INTERACTIVE",
@@ -21,5 +22,6 @@ __all__ = [
     "KeyEntry",
     "Pkcs11Custody",
     "RemoteCustody",
+    "SeveralCustody",
     "SignerService",
 ]

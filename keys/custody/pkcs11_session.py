@@ -74,21 +74,39 @@ class Session:
 
     def _found(self) -> Any:
         """The token, by a library that sees what is plugged in now."""
-        try:
-            self._library = pkcs11.lib(self.module)
-            with suppress(pkcs11.PKCS11Error):
-                self._library.finalize()  # it may have been started before the token came
-            self._library.initialize()
-        except pkcs11.PKCS11Error as error:
-            raise KeysError("hsm-module-unusable", str(error)[:200]) from error
-        try:
-            tokens = list(self._library.get_tokens(token_label=self.token))
-        except pkcs11.PKCS11Error as error:
-            raise KeysError("hsm-token-missing", f"{self.token}: {_name(error)}") from error
+        others = [
+            each
+            for each in _sessions.values()
+            if each is not self and each.module == self.module and each._raw is not None
+        ]
+        tokens = self._listed() if others else []
+        if not tokens:
+            self._start()
+            for each in others:  # their sessions ended with it, and new ones bear the same numbers
+                each.forget()
+            tokens = self._listed()
         if len(tokens) != 1:
             code = "hsm-token-twice" if tokens else "hsm-token-missing"
             raise KeysError(code, self.token)
         return tokens[0]
+
+    def _start(self) -> None:
+        """Starts the library anew: it may have been started before the token came."""
+        try:
+            self._library = pkcs11.lib(self.module)
+            with suppress(pkcs11.PKCS11Error):
+                self._library.finalize()
+            self._library.initialize()
+        except pkcs11.PKCS11Error as error:
+            raise KeysError("hsm-module-unusable", str(error)[:200]) from error
+
+    def _listed(self) -> list[Any]:
+        """The tokens of this label that the library sees."""
+        try:
+            self._library = pkcs11.lib(self.module)
+            return list(self._library.get_tokens(token_label=self.token))
+        except pkcs11.PKCS11Error as error:
+            raise KeysError("hsm-token-missing", f"{self.token}: {_name(error)}") from error
 
     def _log_in(self, token: Any) -> Any:
         try:
