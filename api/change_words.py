@@ -74,11 +74,17 @@ def describe(
     authorities: Authorities | None = None,
     types: Mapping[str, TypeName] | None = None,
 ) -> Words:
-    """(Chinese, English) of what a change would do. Facts that do not fit read as they are."""
+    """(Chinese, English) of what a change would do, one line each. Facts that do not fit read as
+    they are; characters that do not print (controls, changes of direction) as U+FFFD."""
     try:
-        return _WORDS[kind](facts, _Names(authorities, types or {}))
+        zh, en = _WORDS[kind](facts, _Names(authorities, types or {}))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return f"无法读懂的变更 {facts!r}"[:400], f"a change that cannot be read: {facts!r}"[:400]
+        zh, en = f"无法读懂的变更 {facts!r}"[:400], f"a change that cannot be read: {facts!r}"[:400]
+    return _printable(zh), _printable(en)
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def _department(facts: Facts, _: _Names) -> Words:

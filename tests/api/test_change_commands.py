@@ -1,10 +1,12 @@
 """`zhenglian officer`, `key` and `change`: a city of real officers, from the command line alone."""
 
 import json
+import ssl
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner, Result
 
 from api.city import City
@@ -14,8 +16,11 @@ from api.commands.proposals import parse_duration, parse_kid, parse_time, read_c
 from api.errors import ServiceError
 from api.founding import open_city
 from api.officers import read_card
+from api.routes.directory import key_json
 from keys.errors import ZhenglianError
+from keys.names import parse_cose_key
 from tests.api.service import PASSPHRASE, settings_of
+from tests.verifier.certificates import NEW_KEY, Made, root
 
 ORIGIN = "officers.zhenglian.example"
 USCC = "11339900MB9900013Q"
@@ -251,6 +256,55 @@ def test_departments_renamed_merged_and_closed(archives: Path) -> None:
     approved("close", "archives")
     made = ("key", "make", "archives")
     assert refused(*made) == "department-ended"
+
+
+class Certified:
+    """The public half of a key that lies in the city's custody."""
+
+    def __init__(self, cose_key: bytes) -> None:
+        _, public = parse_cose_key(cose_key)
+        self._public = ec.EllipticCurvePublicKey.from_encoded_point(
+            ec.SECP256R1(), b"\x04" + public
+        )
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return self._public
+
+
+def pem(*certificates: Made) -> str:
+    return "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in certificates)
+
+
+def test_a_key_with_a_certificate(archives: Path) -> None:
+    """From a CA that two officers recognised; no longer, once they withdraw that."""
+    anchor = root(NEW_KEY["es256"](), "示例认证机构")
+    Path("ca.pem").write_text(pem(anchor))
+    done("key", "make", "archives", "--suite", "es256", "--out", "made.json")
+    _, cose_key, _ = read_made(Path("made.json"))
+    leaf = anchor.issue(Certified(cose_key), "档案局")
+    Path("chain.pem").write_text(pem(leaf, anchor))
+    words = ("propose", "key", "archives", "--made", "made.json", "--scope", "YZSX")
+    certified = ("change", *words, "--chain", "chain.pem", *ARCHIVES)
+    assert refused(*certified) == "chain-untrusted"
+    approved("ca", "ca.pem", "--zh", "示例认证机构", "--en", "Example CA")
+    change = done(*certified)
+    assert "附证书链（2 张）" in run("change", "show", change).output
+    done("change", "approve", change, *TWO, "--yes")
+    with closing(city_of(archives)) as city:
+        key = city.authorities.keys_of(f"{ORIGIN}/archives")[-1]
+        shown = key_json(key, city.now())["certificate"]
+        assert shown["subject"] == "CN=档案局,C=CN"
+        assert shown["issuer"] == "CN=示例认证机构,C=CN"
+    done(
+        "change",
+        "approve",
+        done("change", "propose", "suspend", key.kid.hex(), *ONE),
+        *TWO,
+        "--yes",
+    )
+    approved("ca-withdraw", "ca.pem")
+    again = ("change", "propose", "ca-withdraw", "ca.pem", *ONE)
+    assert refused(*again) == "enrolment-malformed"
 
 
 def test_words_that_are_no_kid_time_or_duration(tmp_path: Path) -> None:
