@@ -173,7 +173,7 @@ def _scan(
 
 
 def _void(raw: bytes, key: EnrolledKey, compromise: Compromise, index: int) -> Statement | None:
-    """The statement, if this key signed it and it does not count."""
+    """The statement, if it names this key and would not count."""
     try:
         sign1 = parse_sign1(raw, typ=TYP, max_bytes=MAX_STATEMENT)
         at = sign1.claims.get(IAT)
@@ -183,10 +183,18 @@ def _void(raw: bytes, key: EnrolledKey, compromise: Compromise, index: int) -> S
         statement = parse_statement(raw)
         if statement.content.kind in AUTHORITY_KINDS:
             return None
+    except Refused:
+        return None  # the audit names what is malformed
+    return statement
+
+
+def _is_signed(statement: Statement, key: EnrolledKey) -> bool:
+    """Not only names the key. What is in the books was signed here."""
+    try:
         check_statement(statement, key.public)
     except Refused:
-        return None  # the audit names what is malformed or forged
-    return statement
+        return False
+    return True
 
 
 # the books
@@ -197,7 +205,8 @@ def _look_up(
 ) -> list[Affected]:
     with city.store.read() as reader:
         books = _Books(reader.connection, found, key, day_number(china_day(city.now())))
-    return [books.affected(index, statement) for index, statement in found]
+    listed = [(books.affected(index, statement), statement) for index, statement in found]
+    return [entry for entry, statement in listed if entry.own or _is_signed(statement, key)]
 
 
 class _Books:

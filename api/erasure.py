@@ -19,6 +19,7 @@ from api.errors import ServiceError
 from api.idempotency import forget
 from api.licences import Licences
 from api.principals import Principal, Role
+from api.resign import same_content
 from api.rules.days import china_day, day_of
 from api.rules.workdays import add_months
 from api.tables import CREDITS, LICENCES
@@ -57,18 +58,24 @@ def erase_licence(
 ) -> Erased:
     """Destroys the content of a licence that has ended, or was processed unlawfully.
 
-    Raises: licence-unknown, role-missing, department-mismatch, erasure-reason-does-not-fit,
-    erasure-too-early, record-erased, licence-changed-meanwhile.
+    Where a leaked key had it issued anew, two licences hold the same digests and salts: both are
+    erased, or none (`erasure-too-early` while the other must be kept). Raises: licence-unknown,
+    role-missing, department-mismatch, erasure-reason-does-not-fit, erasure-too-early,
+    record-erased, licence-changed-meanwhile.
     """
     city, row = licences.city, licences.row(record_id)
     _check(city, principal, row, reason)
+    rows = [row, *same_content(licences, row)]
     if reason != UNLAWFUL:
-        type_ = city.catalogue.licence_type(row.type_code)
-        ended = _licence_end(licences, row)
-        _check_over(city, reason, ended, type_.retention_years)
-    changes = _nyms(city, "holder_nym", "number_nym", "identifier_nym")
+        years = city.catalogue.licence_type(row.type_code).retention_years
+        for each in rows:
+            _check_over(city, reason, _licence_end(licences, each), years)
+
+    def changes() -> dict[str, Any]:
+        return _nyms(city, "holder_nym", "number_nym", "identifier_nym")
+
     return _erase(
-        city, LICENCES, row, principal, reason, changes, "licence-changed-meanwhile", effects
+        city, LICENCES, rows, principal, reason, changes, "licence-changed-meanwhile", effects
     )
 
 
@@ -91,9 +98,12 @@ def erase_credit(
     if reason != UNLAWFUL:
         type_ = city.catalogue.credit_type(row.type_code)
         _check_over(city, reason, day_of(row.document_day), type_.retention_years)
-    changes = {**_nyms(city, "subject_nym"), "key_nym": None, "last_kind": ERASURE}
+
+    def changes() -> dict[str, Any]:
+        return {**_nyms(city, "subject_nym"), "key_nym": None, "last_kind": ERASURE}
+
     return _erase(
-        city, CREDITS, row, principal, reason, changes, "credit-changed-meanwhile", effects
+        city, CREDITS, [row], principal, reason, changes, "credit-changed-meanwhile", effects
     )
 
 
@@ -135,32 +145,37 @@ def _nyms(city: City, *columns: str) -> dict[str, Any]:
 def _erase(
     city: City,
     table: Table,
-    row: Row[Any],
+    rows: Sequence[Row[Any]],
     principal: Principal,
     reason: str,
-    changes: Mapping[str, Any],
+    changes: Callable[[], Mapping[str, Any]],
     changed: str,
     effects: Remember | None,
 ) -> Erased:
+    """Of these records in one transaction; the answer is about the first."""
     now = city.now()
-    content = Content(ERASURE, type_code=row.type_code, predecessor=row.head_leaf, reason=reason)
-    statement = city.sign(content, department=row.department, record_id=row.record_id, at=now)
+    drafts = [_draft(city, row, reason, now) for row in rows]
 
     def write(connection: Connection, appended: Sequence[Appended]) -> Erased:
-        (entry,) = appended
-        moved = connection.execute(
-            update(table)
-            .where(table.c.record_id == row.record_id, table.c.head_leaf == row.head_leaf)
-            .values(head_leaf=entry.leaf_hash, wrapped_key=None, box=None, **changes)
-        )
-        if moved.rowcount != 1:
-            raise ServiceError(changed, row.record_id)
-        forget(connection, row.record_id)
-        remember_act(connection, row.record_id, entry, ERASURE, reason, principal.client, now)
-        erased = Erased(row.record_id, reason, entry.index, entry.leaf_hash)
+        for row, entry in zip(rows, appended, strict=True):
+            moved = connection.execute(
+                update(table)
+                .where(table.c.record_id == row.record_id, table.c.head_leaf == row.head_leaf)
+                .values(head_leaf=entry.leaf_hash, wrapped_key=None, box=None, **changes())
+            )
+            if moved.rowcount != 1:
+                raise ServiceError(changed, row.record_id)
+            forget(connection, row.record_id)
+            remember_act(connection, row.record_id, entry, ERASURE, reason, principal.client, now)
+        erased = Erased(rows[0].record_id, reason, appended[0].index, appended[0].leaf_hash)
         if effects is not None:
             effects(connection, erased)
         return erased
 
-    draft = Draft(statement, ERASURE, city.acting(row.department))
-    return city.append([draft], write).result
+    return city.append(drafts, write).result
+
+
+def _draft(city: City, row: Row[Any], reason: str, now: int) -> Draft:
+    content = Content(ERASURE, type_code=row.type_code, predecessor=row.head_leaf, reason=reason)
+    statement = city.sign(content, department=row.department, record_id=row.record_id, at=now)
+    return Draft(statement, ERASURE, city.acting(row.department))

@@ -37,7 +37,7 @@ from verifier.disclosure import disclosure_digest, parse_disclosure
 from verifier.errors import Refused
 from verifier.kinds import LICENCE
 from verifier.merkle import leaf_hash
-from verifier.statement import Content
+from verifier.statement import Content, parse_statement
 from verifier.states import LAPSED, SIGNED_AGAIN, STATES, SUSPENDED, VALID
 
 KEY_COMPROMISED: Final = "key-compromised"
@@ -229,6 +229,44 @@ def issue_again(licences: Licences, row: Row[Any]) -> Prepared:
     }
     del new["issue_index"]  # known once it is logged
     return Prepared(type_, record_id, identifier, statement, disclosures, new, held_of(row))
+
+
+def same_content(licences: Licences, row: Row[Any]) -> list[Row[Any]]:
+    """The other licences that hold what this one does, salts included: those it was issued anew
+    from and as. Erased ones are not among them."""
+    found, seen, todo = list[Row[Any]](), {row.record_id}, [row]
+    while todo:
+        for other in _linked(licences, todo.pop()):
+            if other.record_id not in seen and other.wrapped_key is not None:
+                seen.add(other.record_id)
+                found.append(other)
+                todo.append(other)
+    return found
+
+
+def _linked(licences: Licences, row: Row[Any]) -> Iterator[Row[Any]]:
+    """Its successor and what it renewed, where the digests are the same."""
+    content = _content_of(licences, row)
+    others = [row.renewed_by, renewed_record(licences, row)]
+    for record_id in others:
+        if record_id is None:
+            continue
+        other = licences.row(record_id)
+        if set(_content_of(licences, other).digests) == set(content.digests):
+            yield other
+
+
+def renewed_record(licences: Licences, row: Row[Any]) -> str | None:
+    """The record whose last act a renewal follows: the ledger holds that act."""
+    leaf = _content_of(licences, row).predecessor
+    if leaf is None:
+        return None
+    ledger = licences.city.ledger
+    return parse_statement(ledger.entry(ledger.index_of(leaf))).subject
+
+
+def _content_of(licences: Licences, row: Row[Any]) -> Content:
+    return parse_statement(licences.city.ledger.entry(row.issue_index)).content
 
 
 def check_successor_key(city: City, key: EnrolledKey) -> None:

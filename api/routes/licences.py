@@ -14,6 +14,7 @@ from api.licence_rows import Issued, Prepared, StateChanged
 from api.licences import MAX_MANY, Licences
 from api.principals import Principal, Role
 from api.qrimage import qr_png, qr_svg
+from api.resign import renewed_record
 from api.routes.models import (
     ChangedState,
     IssuedLicence,
@@ -30,7 +31,6 @@ from api.tables import LICENCES
 from verifier.codec import b64encode
 from verifier.disclosure import parse_disclosure
 from verifier.qr import format_qr
-from verifier.statement import parse_statement
 from verifier.states import BY_NAME, STATES
 
 router = APIRouter(prefix="/v1/licences", tags=["证照 licences"])
@@ -219,20 +219,11 @@ def show(record_id: RecordId, use: Use, caller: Caller) -> dict[str, Any]:
         **row_json(use, row),
         "identifier": identifier,
         "fields": fields,
-        "renews": _renewed_record(use, statement),
+        "renews": renewed_record(use.licences, row),
         "statement": b64encode(statement),
         "disclosures": [b64encode(raw) for raw in disclosures],
         "acts": acts,
     }
-
-
-def _renewed_record(use: Services, statement: bytes) -> str | None:
-    """Whose last act a renewal follows; the ledger holds that act."""
-    leaf = parse_statement(statement).content.predecessor
-    if leaf is None:
-        return None
-    ledger = use.city.ledger
-    return parse_statement(ledger.entry(ledger.index_of(leaf))).subject
 
 
 @router.post(

@@ -432,6 +432,54 @@ def test_the_successor_of_a_merged_department_issues_anew(leak: Leak) -> None:
     assert audit_findings(service) == []
 
 
+# erasure: the old and the new licence hold the same digests and salts
+
+
+def erase(leak: Leak, record_id: str, reason: str) -> Any:
+    return leak.service.post("keeper", f"/v1/licences/{record_id}/erase", {"reason": reason})
+
+
+def test_the_old_one_is_not_erased_while_the_new_one_is_in_force(leak: Leak) -> None:
+    leak.found_out()
+    done = leak.resign().resigned[0]
+    size = leak.city.ledger.size
+    problem_of(erase(leak, done.old, "purpose-ended"), "erasure-too-early", 409)
+    assert leak.city.ledger.size == size
+    assert leak.row(done.old).wrapped_key is not None
+
+
+@pytest.mark.parametrize("which", ["old", "new"])
+def test_the_erasure_of_one_is_that_of_both(leak: Leak, which: str) -> None:
+    leak.found_out()
+    done = leak.resign().resigned[0]
+    answer = erase(leak, getattr(done, which), "unlawful-processing")
+    assert answer.status_code == 200, answer.text
+    for record_id in (done.old, done.new):
+        row = leak.row(record_id)
+        assert (row.wrapped_key, row.box) == (None, None)
+        problem_of(leak.service.get("market", f"/v1/licences/{record_id}"), "record-erased", 410)
+    assert answer.json()["record_id"] == getattr(done, which)
+    assert leak.steps() == {Step.DONE: 2, Step.ERASED: 1}
+    assert audit_findings(leak.service) == []
+
+
+def test_one_that_was_issued_anew_twice(leak: Leak) -> None:
+    """The second key leaks as well: three licences hold the same, and go together."""
+    leak.found_out()
+    first = leak.resign().resigned[0]
+    second = leak.city.signer("market")
+    leak.service.clock.step(DAY)
+    report_leak(leak.city, second.kid, leak.row(first.new).issued_at)
+    leak.service.clock.step(60)
+    enrol_successor(leak.city)
+    again = Resigner(Licences(leak.city), second.kid, client="test").run().resigned
+    (last,) = (each for each in again if each.old == first.new)
+    assert leak.row(last.new).version == 3
+    assert erase(leak, first.new, "unlawful-processing").status_code == 200
+    assert all(leak.row(each).box is None for each in (first.old, first.new, last.new))
+    assert audit_findings(leak.service) == []
+
+
 # killed, repeated, at once
 
 
