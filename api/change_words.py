@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
-from api.rules.days import iso_time
+from api.rules.days import china_time
 from keys.errors import KeysError
 from keys.names import kid as key_id
 from keys.names import parse_cose_key
@@ -78,7 +78,7 @@ def describe(
     they are; characters that do not print (controls, changes of direction) as U+FFFD."""
     try:
         zh, en = _WORDS[kind](facts, _Names(authorities, types or {}))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
         zh, en = f"无法读懂的变更 {facts!r}"[:400], f"a change that cannot be read: {facts!r}"[:400]
     return _printable(zh), _printable(en)
 
@@ -99,13 +99,13 @@ def _key(facts: Facts, names: _Names) -> Words:
     zh, en = names.department(facts["dept"])
     kid, suite = _kid_of(facts["key"])
     scope_zh, scope_en = names.scope(facts["scope"])
-    start = iso_time(facts["from"])
-    until_zh = f"至 {iso_time(facts['until'])}" if "until" in facts else "起长期"
-    until_en = f"until {iso_time(facts['until'])}" if "until" in facts else "without end"
+    start = china_time(facts["from"])
+    until_zh = f"至 {china_time(facts['until'])}" if "until" in facts else "起长期"
+    until_en = f"until {china_time(facts['until'])}" if "until" in facts else "without end"
     zh = f"为{zh}登记密钥 {kid} ({suite})，自 {start} {until_zh}，可签 {scope_zh}"
     en = f"enrol key {kid} ({suite}) for {en}, from {start} {until_en}, to sign {scope_en}"
     if "replaces" in facts:
-        old, overlap = facts["replaces"].hex(), iso_time(facts["overlap"])
+        old, overlap = facts["replaces"].hex(), china_time(facts["overlap"])
         zh += f"；替换密钥 {old}，旧密钥可用至 {overlap}"
         en += f"; it replaces key {old}, which signs until {overlap}"
     if "x5c" in facts:
@@ -119,7 +119,7 @@ def _key_changed(facts: Facts, names: _Names) -> Words:
     key_zh, key_en = names.key(facts["key"])
     zh, en = f"{act_zh}：{key_zh}", f"{act_en} {key_en}"
     if facts["act"] == "compromise":
-        since, before, count = iso_time(facts["since"]), facts["before"], facts["count"]
+        since, before, count = china_time(facts["since"]), facts["before"], facts["count"]
         zh += f"；自 {since} 起或自第 {before} 条起的签名一律无效，此前 {count} 条有效"
         en += (
             f"; nothing counts that it signed since {since} or that stands at or after entry "

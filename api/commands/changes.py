@@ -23,7 +23,7 @@ from api.commands.officers import Keys, Out, officer_signer
 from api.commands.run import opened
 from api.errors import ServiceError
 from api.principals import Principal, Role
-from api.rules.days import iso_time
+from api.rules.days import china_time
 from api.settings import Settings
 from verifier.change import (
     APPROVAL,
@@ -178,8 +178,8 @@ def _confirm(proposal: Proposal, city: City | None, yes: bool) -> None:
     """Puts a proposal in words, and asks."""
     kind = KINDS[proposal.kind]
     _console.print(f"{kind.zh} {kind.name} · {proposal.origin}\n  {_both(proposal, city)}")
-    _console.print(f"  提案于 proposed {iso_time(proposal.proposed_at)}")
-    _console.print(f"  须在此前批准 approve by {iso_time(proposal.before)}")
+    _console.print(f"  提案于 proposed {china_time(proposal.proposed_at)}")
+    _console.print(f"  须在此前批准 approve by {china_time(proposal.before)}")
     if not yes and not typer.confirm("批准？Approve?", err=True):
         raise typer.Exit(1)
 

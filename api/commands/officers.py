@@ -15,7 +15,7 @@ from api.errors import ServiceError
 from api.keymaking import MadeKey, make_key
 from api.officers import check_names, make_card
 from api.passphrase import NEW, ask
-from api.rules.days import iso_time
+from api.rules.days import china_time
 from api.settings import Settings
 from api.signers import STATE_ZH, key_state
 from keys.custody import FileCustody
@@ -87,7 +87,7 @@ def list_command() -> None:
     """列出账本登记的经办人 The officers in the ledger."""
     with closing(opened()) as city:
         for officer in city.authorities.officers.values():
-            left = "" if officer.left is None else f"  离任 left {iso_time(officer.left.at)}"
+            left = "" if officer.left is None else f"  离任 left {china_time(officer.left.at)}"
             line = f"{officer.id:32}  {officer.of:32}  {officer.kid.hex()}  {officer.suite.name}"
             sys.stdout.write(f"{line}{left}\n")
 
@@ -120,11 +120,11 @@ def keys_command() -> None:
         now, held = city.now(), city.signers.look()
         for key in city.authorities.keys.values():
             state = key_state(key, now)
-            until = "" if key.valid_until is None else f" – {iso_time(key.valid_until)}"
+            until = "" if key.valid_until is None else f" – {china_time(key.valid_until)}"
             here = held.get(key.kid, "")
             sys.stdout.write(
                 f"{key.kid.hex()}  {key.issuer.rpartition('/')[2]:20}  {key.suite.name:10}  "
-                f"{STATE_ZH[state]} {state}  {iso_time(key.valid_from)}{until}  {here}\n"
+                f"{STATE_ZH[state]} {state}  {china_time(key.valid_from)}{until}  {here}\n"
             )
 
 

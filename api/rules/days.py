@@ -3,7 +3,7 @@
 Days are those of China Standard Time, which has no daylight saving.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 CHINA = timedelta(hours=8)
 EPOCH = date(1970, 1, 1)
@@ -32,3 +32,8 @@ def iso_day(number: int | None) -> str | None:
 def iso_time(seconds: int) -> str:
     """Unix seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def china_time(seconds: int) -> str:
+    """Unix seconds as ISO 8601 in China: what people are shown, and may type again."""
+    return datetime.fromtimestamp(seconds, timezone(CHINA)).isoformat()

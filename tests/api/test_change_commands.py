@@ -191,7 +191,7 @@ def test_a_rotation(archives: Path) -> None:
     when = ("--at", "2030-01-01T00:00+08:00", "--overlap", "2h")
     change = done("change", "propose", "rotate", "archives", *when, *ARCHIVES)
     shown = run("change", "show", change).output
-    assert f"替换密钥 {old}，旧密钥可用至 2029-12-31T18:00:00Z" in shown
+    assert f"替换密钥 {old}，旧密钥可用至 2030-01-01T02:00:00+08:00" in shown
     done("change", "approve", change, *TWO, "--yes")
     with closing(city_of(archives)) as city:
         assert city.signer("archives").kid.hex() == old
