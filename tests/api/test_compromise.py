@@ -135,7 +135,7 @@ def test_late_dates_before_the_index_are_listed(leak: Leak) -> None:
 
 def test_what_a_thief_logged_is_told_from_ones_own(leak: Leak) -> None:
     city = leak.city
-    licence, _ = forged_licence(city, leak.stolen, at=city.now())
+    licence, _ = forged_licence(city, leak.stolen, at=leak.since - DAY)  # dated back
     state = forged_state(
         city, leak.stolen, leak.before[0], REVOKED, "penalty-revocation", at=city.now()
     )
