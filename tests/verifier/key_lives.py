@@ -269,7 +269,11 @@ class Drawer:
             before = index - self.pick((0, 0, 1, 4, -1))
             facts["since"] = at - self.pick((0, 30, 6_000, -1))
             facts["before"] = max(0, before)
-            facts["count"] = self.pick((0, 0, 0, max(0, before) + 1))
+            told = [e.facts for e in self._twin.key_events(key) if "before" in e.facts]
+            if told and self.pick((True, False)):  # about where it was told before
+                facts["since"] = told[-1]["since"] - self.pick((0, 1, -1))
+                facts["before"] = max(0, told[-1]["before"] - self.pick((0, 1, -1)))
+            facts["count"] = self.pick((0, 0, 0, facts["before"] + 1))
             facts["signed"] = bytes(32)
         return kinds.KEY_CHANGED, facts
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import FrameType, SimpleNamespace
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -171,6 +172,117 @@ def test_what_is_put_off_is_refused_all_the_same(events: list[Event]) -> None:
     assert (
         code_of(lazy.key, signer("op1").kid)[1] == (code if forged is events[0] else "") or relied
     )
+
+
+# --- lives that chance seldom leads --------------------------------------------------------------
+
+Change = tuple[int, dict[str, Any], str, str]
+KEY_OF_A = {"dept": "a", "key": "k1", "scope": ("T",), "from": START}
+MERGED: list[Change] = [
+    (kinds.KEY, KEY_OF_A, "first", "a-1"),
+    (kinds.DEPARTMENT_CHANGED, {"id": "a", "act": "merge", "into": "b"}, "first", "second"),
+]
+ROTATED = {"dept": "a", "key": "k2", "scope": ("T",), "from": START, "replaces": "k1"}
+LEAK = {"act": "compromise", "since": START, "before": 5, "count": 0, "signed": bytes(32)}
+
+
+def told(change: Change, index: int, forged: str | None = None) -> Event:
+    kind, facts, proposer, approver = change
+    return Event(index, START + index, kind, facts, "op1", proposer, approver, forged=forged)
+
+
+def scripted(*changes: Change, **options: bool) -> tuple[Twin, Authorities]:
+    twin, authorities = begun(**options)
+    for change in changes:
+        event = told(change, twin.events[-1].index + 1)
+        assert not twin.wrong(event)
+        authorities.enrol(statement_of(event), event.index)
+        twin.events.append(event)
+    return twin, authorities
+
+
+@pytest.mark.parametrize(
+    ("lived", "change", "code"),
+    [
+        (MERGED, (kinds.KEY_CHANGED, {**LEAK, "key": "k1"}, "first", "b-1"), ""),
+        (
+            MERGED,
+            (kinds.KEY_CHANGED, {**LEAK, "key": "k1"}, "first", "a-1"),
+            "officer-not-entitled",
+        ),
+        (MERGED, (kinds.OFFICER_LEFT, {"id": "a-1"}, "first", "b-1"), ""),
+        (MERGED, (kinds.OFFICER_LEFT, {"id": "a-1"}, "a-1", "first"), "officer-not-entitled"),
+    ],
+)
+def test_who_decides_for_a_department_that_was_merged(
+    lived: list[Change], change: Change, code: str
+) -> None:
+    twin, authorities = scripted(*lived)
+    event = told(change, 6)
+    assert twin.wrong(event) == ({code} if code else set())
+    assert code_of(authorities.enrol, statement_of(event), 6)[1] == code
+
+
+@pytest.mark.parametrize(
+    ("since", "before", "code"),
+    [
+        (0, 0, ""),
+        (0, -1, ""),
+        (-1, 0, ""),
+        (1, 0, "key-change-impossible"),
+        (0, 1, "key-change-impossible"),
+        (-1, 1, "key-change-impossible"),
+    ],
+)
+def test_a_compromise_moves_earlier_only(since: int, before: int, code: str) -> None:
+    first = {**LEAK, "key": "k1"}
+    again = {**first, "since": START + since, "before": 5 + before}
+    twin, authorities = scripted(
+        (kinds.KEY, KEY_OF_A, "first", "a-1"), (kinds.KEY_CHANGED, first, "first", "a-1")
+    )
+    event = told((kinds.KEY_CHANGED, again, "first", "second"), 6)
+    assert twin.wrong(event) == ({code} if code else set())
+    assert code_of(authorities.enrol, statement_of(event), 6)[1] == code
+
+
+@pytest.mark.parametrize(
+    ("lived", "change"),
+    [
+        # a forged rotation would end the old key, a forged name show under it
+        (MERGED[:1], (kinds.KEY, {**ROTATED, "overlap": START + 9}, "first", "a-1")),
+        (MERGED[:1], (kinds.DEPARTMENT_CHANGED, {"id": "a", "act": "rename", "en": "X"}, "first",
+                      "second")),
+        (MERGED, (kinds.DEPARTMENT_CHANGED, {"id": "b", "act": "rename", "en": "X"}, "first",
+                  "second")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("slot", ["operator", "proposer", "approver"])
+def test_what_a_key_rests_on_besides_its_enrolment(
+    lived: list[Change], change: Change, slot: str
+) -> None:
+    twin, lazy = scripted(*lived, deferred=True)
+    assert lazy.key(signer("k1").kid) is not None
+    event = told(change, twin.events[-1].index + 1, slot)
+    (code,) = twin.wrong(event)
+    lazy.enrol(statement_of(event), event.index)
+    for _ in range(2):
+        with refused(code):
+            lazy.key(signer("k1").kid)
+    assert lazy.key(signer("op1").kid) is not None
+
+
+@pytest.mark.parametrize("deciders", [("first", "a-2"), ("a-2", "first")])
+def test_a_key_rests_on_what_enrolled_its_officers(deciders: tuple[str, str]) -> None:
+    twin, lazy = scripted(deferred=True)
+    officer = told((kinds.OFFICER, {"of": "a", "id": "a-2"}, "first", "a-1"), 4, "possession")
+    key = told((kinds.KEY, KEY_OF_A, *deciders), 5)
+    for event in (officer, key):
+        lazy.enrol(statement_of(event), event.index)
+        twin.events.append(event)
+    assert officer.index in twin.rests_on("k1")
+    for _ in range(2):
+        with refused("enrolment-no-possession"):
+            lazy.key(signer("k1").kid)
 
 
 # --- what a long life costs --------------------------------------------------------------------
