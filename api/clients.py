@@ -6,6 +6,7 @@ from api.city import City
 from api.errors import ServiceError
 from api.principals import Role, create_client
 from api.rules.codes import canonical_code
+from verifier.errors import Refused
 
 
 def register_client(
@@ -21,7 +22,7 @@ def register_client(
 
     Raises `ServiceError`: request-invalid where roles and the rest do not go together,
     catalogue-unknown-entry for a department that is not enrolled, client-name-invalid,
-    client-exists.
+    client-exists. Raises `Refused` department-ended.
     """
     if not roles:
         raise ServiceError("request-invalid", "roles")
@@ -29,8 +30,12 @@ def register_client(
         raise ServiceError("request-invalid", "subject_code goes with the role subject")
     if department is None and {Role.CLERK, Role.SEAL_KEEPER} & set(roles):
         raise ServiceError("request-invalid", "department")
-    if department is not None and city.issuer(department) not in city.authorities.departments:
-        raise ServiceError("catalogue-unknown-entry", department[:40])
+    if department is not None:
+        enrolled = city.authorities.departments.get(city.issuer(department))
+        if enrolled is None:
+            raise ServiceError("catalogue-unknown-entry", department[:40])
+        if enrolled.ended is not None:
+            raise Refused("department-ended", department)
     nym = None
     if subject_code is not None:
         nym = city.vault.pseudonym("subject", canonical_code(subject_code))

@@ -414,6 +414,8 @@ def test_a_closed_department_signs_nothing(service: Service) -> None:
     problem_of(service.post("market", "/v1/licences", FOOD), "department-ended", 409)
     answer = service.post("operator", "/v1/departments/market/keys", {})
     problem_of(answer, "department-ended", 409)
+    body = {"id": "late", "name": "迟到", "roles": ["clerk"], "department": "market"}
+    problem_of(service.post("operator", "/v1/clients", body), "department-ended", 409)
 
 
 # keys that this server holds, and which of them signs
@@ -471,14 +473,11 @@ def held_keys(draw: st.DrawFn) -> list[EnrolledKey]:
 def signs(keys: list[EnrolledKey], type_code: str | None, at: int) -> EnrolledKey | None:
     """The slow twin: the rule in words, for one moment."""
     able = [key for key in keys if key.retired is None and len(key.suspended) != 1]
+    able = [key for key in able if key.valid_from <= at]
+    able = [key for key in able if key.valid_until is None or at <= key.valid_until]
     fit = [key for key in able if type_code in key.scope]
-    if type_code is not None and fit:
-        able = fit
     best = None
-    for key in able:
-        over = key.valid_until is not None and key.valid_until < at
-        if key.valid_from > at or over:
-            continue
+    for key in fit if type_code is not None and fit else able:
         if best is None or (key.valid_from, key.index) > (best.valid_from, best.index):
             best = key
     return best
