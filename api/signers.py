@@ -101,8 +101,8 @@ class Signers:
     def choose(self, under: Standing, department: str, type_code: str | None, at: int) -> Choice:
         """Who signs for a department, or for whom it was merged into, at Unix time `at`.
 
-        Of several keys the one with the latest beginning, then the latest enrolled; where a type
-        is named, of those whose scope holds it, if there are any. Raises `ServiceError`
+        Of several keys in force the one with the latest beginning, then the latest enrolled; where
+        a type is named, of those whose scope holds it, if there are any. Raises `ServiceError`
         signer-missing, `Refused` key-… where the newest key held may not sign now,
         department-ended.
         """
@@ -128,7 +128,6 @@ def pick(
 ) -> tuple[EnrolledKey | None, int, int]:
     """(the key that signs at `at`, since when, until before when). Pure."""
     usable = [key for key in keys if _has_power(key)]
-    usable = [key for key in usable if type_code is None or type_code in key.scope] or usable
     edges = [key.valid_from for key in usable]
     edges += [key.valid_until + 1 for key in usable if key.valid_until is not None]
     start = max((edge for edge in edges if edge <= at), default=0)
@@ -138,7 +137,8 @@ def pick(
         for key in usable
         if key.valid_from <= at and (key.valid_until is None or at <= key.valid_until)
     ]
-    newest = max(in_force, key=lambda key: (key.valid_from, key.index), default=None)
+    fit = [key for key in in_force if type_code is None or type_code in key.scope]
+    newest = max(fit or in_force, key=lambda key: (key.valid_from, key.index), default=None)
     return newest, start, end
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from api import change_facts
 from api.city import City
+from api.keymaking import make_key
 from api.licences import Licences
 from api.principals import Principal, Role
 from keys.errors import ZhenglianError
@@ -24,7 +25,7 @@ from tests.api.counters import Counter, compact, transparent
 from tests.api.leaks import FOOD, food, forged_licence, log_past_the_service, report_leak
 from tests.api.records import audit_findings, statement_at
 from tests.api.service import DAY, ORIGIN, Service, decide, enrol_key, open_copy, problem_of
-from verifier.kinds import DEPARTMENT_CHANGED, KEY_CHANGED, LICENCE
+from verifier.kinds import DEPARTMENT_CHANGED, KEY, KEY_CHANGED, LICENCE
 from verifier.pack import open_pack
 from verifier.qr import format_qr
 from verifier.statement import parse_statement
@@ -57,6 +58,20 @@ def test_a_type_outside_the_scope_is_refused_at_issue(service: Service) -> None:
     problem_of(service.post("market", "/v1/licences/batch", batch), "key-out-of-scope", 403)
     assert service.city.ledger.size == size
     service.issue("business-licence")
+
+
+def test_a_rotation_to_a_narrower_scope(service: Service) -> None:
+    """Once the overlap is over, the refusal speaks of the new key, not of the old one's dates."""
+    city = service.city
+    made = make_key(city, "market", "ed25519")
+    scope = [city.catalogue.licence_type("business-licence").code]
+    facts = change_facts.key("market", made.key, made.pop, scope, city.now() + 60)
+    decide(city, KEY, change_facts.rotation(facts, city.signer("market").kid, 60), "market-1")
+    service.clock.step(120)
+    service.issue(FOOD, **food(0))  # the old key, in its last second
+    service.clock.step(1)
+    answer = service.post("market", "/v1/licences", {"type": FOOD, "fields": food(1)})
+    problem_of(answer, "key-out-of-scope", 403)
 
 
 @pytest.mark.parametrize("type_", [FOOD, "id-card"])
