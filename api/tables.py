@@ -5,6 +5,8 @@ Nothing here holds a person's or company's data in the clear: contents are seale
 1970-01-01, times are Unix seconds.
 """
 
+from pathlib import Path
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -12,14 +14,15 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Text,
     UniqueConstraint,
 )
 from sqlmodel import Field, SQLModel
 
-METADATA = MetaData()
+from ledger.stores.migrate import versioned
+
+METADATA = versioned("api", Path(__file__).parent / "migrations")
 
 # SQLite autoincrements INTEGER PRIMARY KEY alone.
 _BIG = BigInteger().with_variant(Integer(), "sqlite")

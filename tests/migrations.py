@@ -15,11 +15,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 from sqlmodel import AutoString
 
+from api import tables
 from ledger.stores import sql
 from ledger.stores.memory import MemoryStore
 from ledger.stores.migrate import steps, version_table
 
-SERIES = {"ledger": sql.METADATA}
+SERIES = {"ledger": sql.METADATA, "api": tables.METADATA}
 
 
 def compared(connection: Connection, series: MetaData) -> MigrationContext:
