@@ -164,11 +164,14 @@ class DemoOfficers:
         folder = settings.data / "officers"
         self._custody = FileCustody(folder, make_passphrase(settings), _OFFICERS_EFFORT)
         self._origin = settings.origin
+        self._open: dict[str, Signer] = {}
 
     def signer(self, name: str) -> Signer:
-        if name not in {entry.name for entry in self._custody.list()}:
-            self._custody.create(name, "ed25519")
-        return self._custody.open(name)
+        if name not in self._open:
+            if name not in {entry.name for entry in self._custody.list()}:
+                self._custody.create(name, "ed25519")
+            self._open[name] = self._custody.open(name)
+        return self._open[name]
 
     def card(self, name: str, of: str) -> Card:
         return make_card(self.signer(name), id=name, of=of, origin=self._origin)

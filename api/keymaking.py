@@ -5,6 +5,7 @@ from typing import NamedTuple
 from api.city import City
 from api.signers import custody_prefix
 from keys.custody import KeyEntry
+from keys.errors import KeysError
 from keys.names import cose_key_bytes
 from keys.names import kid as key_id
 from keys.suites import BY_NAME, suite_named
@@ -55,9 +56,9 @@ def spare_keys(city: City) -> list[KeyEntry]:
 
 def _proven(city: City, department: str, entry: KeyEntry) -> MadeKey:
     suite = BY_NAME[entry.suite]
-    cose_key = cose_key_bytes(suite, entry.public)
+    kid, cose_key = key_id(suite, entry.public), cose_key_bytes(suite, entry.public)
+    signer = city.signers.open(kid)
+    if signer is None:
+        raise KeysError("key-not-found", entry.name)
     message = proof_of_possession_message(city.origin, department, cose_key)
-    signer = city.custody.open(entry.name)
-    return MadeKey(
-        entry.name, entry.suite, key_id(suite, entry.public), cose_key, signer.sign(message)
-    )
+    return MadeKey(entry.name, entry.suite, kid, cose_key, signer.sign(message))
