@@ -2,10 +2,10 @@
 
 python -m tests.api.rotation DATA FIRST RATE MIDNIGHT
 
-It says `ready` and waits for a line: the seconds by which its clock is to be ahead of the
-machine's. It goes on until three seconds after MIDNIGHT (Unix seconds by its clock) and then
-writes one JSON line: `issued` (ledger indices), `faults` (codes), `slowest` (seconds that one
-licence took).
+It says `ready` and begins with the next line that comes in, an hour before MIDNIGHT (Unix seconds)
+by its clock. The line after that says how many seconds ahead of the machine's its clock is from
+then on. It ends three seconds after MIDNIGHT and writes one JSON line: `issued` (ledger indices),
+`faults` (codes), `slowest` (seconds that one licence took).
 """
 
 import json
@@ -48,7 +48,9 @@ class Issuer:
             thread.join()
 
     def _issue(self) -> None:
-        while self._licences.city.clock() < self._until:
+        late = False
+        while not late:  # each thread issues one at the very end
+            late = self._licences.city.clock() >= self._until
             with self._lock:
                 number, self._taken = self._taken, self._taken + 1
             time.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
@@ -71,13 +73,17 @@ class ShiftedClock:
     def __call__(self) -> float:
         return time.time() + self.ahead
 
+    def listen(self) -> None:
+        self.ahead = float(sys.stdin.readline())
+
 
 def main(data: str, first: str, rate: str, midnight: str) -> None:
     keys.custody.keyfile._stretch = _hashed
     clock = ShiftedClock(float(midnight) - 3600 - time.time())
     city = open_city(settings_of(Path(data)), clock=clock)
     print("ready", flush=True)
-    clock.ahead = float(sys.stdin.readline())
+    sys.stdin.readline()
+    threading.Thread(target=clock.listen).start()
     issuer = Issuer(Licences(city), int(first), float(rate), float(midnight) + AFTER)
     issuer.run()
     said = {"issued": issuer.issued, "faults": issuer.faults, "slowest": issuer.slowest}
