@@ -17,6 +17,7 @@ A genesis founds the register. Every other statement of authority must, in this 
 """
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from verifier.authority_facts import text
 from verifier.authority_rules import (
@@ -128,9 +129,22 @@ class Authorities:
         """The key of this id. Raises the `Refused` of a signature that it rests on."""
         key = self.register.keys.get(kid)
         if key is not None and self._evidence.is_open and kid not in self._settled:
-            self._evidence.settle([*key.acts, *self._department_acts(key.issuer)])
+            told = [*self._department_acts(key.issuer), *self._anchor_acts(key)]
+            self._evidence.settle([*key.acts, *told])
             self._settled.add(kid)
         return key
+
+    def check_department(self, issuer: str) -> None:
+        """Raises the `Refused` of a signature that this department, its names and whoever acts for
+        it today rest on."""
+        if self._evidence.is_open:
+            self._evidence.settle(self._department_acts(issuer))
+
+    def _anchor_acts(self, key: EnrolledKey) -> Iterator[int]:
+        """The statements that say what the CAs are called that may have certified the key; a CA
+        that was withdrawn and recognised again is called what the latest says."""
+        for cert in () if key.certified is None else key.certified.anchors:
+            yield self.register.anchors[sha256(cert).digest()].told.index
 
     def _department_acts(self, issuer: str | None) -> Iterator[int]:
         """The statements that say what a department, and who acts for it, is called."""

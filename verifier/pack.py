@@ -211,6 +211,7 @@ def _statuses(content: PackContent, authorities: Authorities) -> StatusBook:
     def check_signature(token: StatusToken) -> None:
         issuer = authorities.keys[token.sign1.kid].issuer
         try:
+            authorities.check_department(token.issuer)
             authorities.signer_of(token.sign1, issuer, token.issued_at)
         except Refused as error:
             raise Refused("status-wrong-signer", f"{token.issuer}: {error.code}") from error

@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
 def _show(
     options: argparse.Namespace, now: int, page: Page, connect: Connect | None
 ) -> tuple[int, dict[str, Any]]:
-    pack = read_pack(read_limited(options.file), log_key=options.vkey)
+    pack = read_pack(read_limited(options.file), log_key=options.vkey, thorough=True)
     pack_page(pack, now, page)
     return EXIT[pack_colour(pack.trust, now)], pack_json(pack, now)
 

@@ -14,6 +14,7 @@ from tests.city import BUSINESS, ISSUED_AT, NOW, City
 from tests.verifier.certificates import NEW_KEY, Made, root
 from tests.verifier.helpers import refused
 from verifier import kinds
+from verifier.change import parse_proposal, sign_approval
 from verifier.judge import judge
 from verifier.pack import open_pack
 from verifier.statement import Content
@@ -143,6 +144,28 @@ def test_a_counter_puts_chains_off(made: Certified) -> None:
     assert judge(plain.qr(), trust, NOW).code == "valid"
     with refused("chain-untrusted"):
         open_pack(pack, thorough=True)
+
+
+def test_a_ca_is_not_called_what_nobody_approved(made: Certified) -> None:
+    """Recognised once more under another name, by signatures that no officer made."""
+    made.recognise()
+    made.enrol()
+    city = made.city
+    licence = city.issue(by=made.key)
+    (name,) = city.authorities.anchors
+    other = {"cert": made.ca.der, "zh": "另一认证", "en": "Another CA"}
+    for kind, facts in ((kinds.CA_WITHDRAWN, {"cert": name}), (kinds.CA, other)):
+        decided = city.decided(Content(kind, facts=facts), issued_at=ISSUED_AT, by=OPERATORS).facts
+        proposal = decided["proposal"]
+        forged = {**decided, "proposal": proposal[:-1] + bytes([proposal[-1] ^ 1])}
+        forged["approval"] = sign_approval(
+            parse_proposal(forged["proposal"]), at=ISSUED_AT, signer=city.officers["second"]
+        )
+        entry = city.sign(Content(kind, facts=forged), "operator", issued_at=ISSUED_AT)
+        city.enrolments.append(city.append(entry))
+    verdict = judge(licence.qr(), open_pack(city.pack()), NOW)
+    assert (verdict.colour, verdict.code) == ("red", "change-bad-signature")
+    assert verdict.key is None
 
 
 def test_loading_a_pack_reads_no_certificate(made: Certified, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from verifier.codec import cbor_decode, cbor_encode
 from verifier.cose import parse_sign1, sign_sign1
 from verifier.errors import Refused
 from verifier.judge import judge
-from verifier.kinds import KEY
+from verifier.kinds import DEPARTMENT_CHANGED, KEY
 from verifier.pack import MAX_PACK, Enrolment, open_pack, sign_pack
 from verifier.signedlist import SignedList
 from verifier.statement import Content
@@ -346,6 +346,32 @@ def test_a_forged_approval_is_refused_when_a_key_rests_on_it() -> None:
     assert judge(good.qr(), trust, NOW).code == "valid"
     shown = judge(licence.qr(), trust, NOW)
     assert (shown.colour, shown.code) == (Colour.RED, "change-bad-signature")
+
+
+def test_a_forged_merger_lets_nobody_sign_the_states_of_another() -> None:
+    city = City()
+    licence = city.issue()
+    merged = {"id": "market", "act": "merge", "into": "health"}
+    facts = city.decided(
+        Content(DEPARTMENT_CHANGED, facts=merged), issued_at=ISSUED_AT, by=("first", "second")
+    ).facts
+    approval = facts["approval"]
+    altered = {**facts, "approval": approval[:-1] + bytes([approval[-1] ^ 1])}
+    forced = city.sign(Content(DEPARTMENT_CHANGED, facts=altered), "operator")
+    city.enrolments.append(city.append(forced))
+    token = sign_status_token(
+        pack_states([0]),
+        issuer=f"{city.origin}/market",
+        list_number=0,
+        issued_at=SYNCED_AT,
+        expires_at=NOW,
+        ttl=1,
+        signer=city.departments["health"],
+    )
+    trust = open_pack(city.pack(statuses=[token]))
+    with refused("status-wrong-signer"):
+        trust.statuses.lookup(f"{city.origin}/market", 0, 0)
+    assert judge(licence.qr(), trust, NOW).code == "change-bad-signature"
 
 
 # --- lists of what compromised keys had signed ---------------------------------------------------

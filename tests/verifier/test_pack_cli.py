@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.city import BUSINESS, NOW, ORIGIN, SYNCED_AT, USE_UNTIL, City, signer
+from tests.city import BUSINESS, ISSUED_AT, NOW, ORIGIN, SYNCED_AT, USE_UNTIL, City, signer
 from tests.verifier import twin
 from tests.verifier.test_pack_update import LATER, Synced
-from verifier import cli, pack_cli
+from verifier import cli, kinds, pack_cli
 from verifier.codec import b64encode
 from verifier.pack import read_pack
 from verifier.report import cells
+from verifier.statement import Content
 
 
 class Done(NamedTuple):
@@ -96,6 +97,23 @@ def test_a_pack_is_shown(synced: Synced, held: Path) -> None:
     assert "已过期" in run("show", held, now=USE_UNTIL + 1).out
 
 
+def test_nothing_is_shown_that_was_not_checked(held: Path) -> None:
+    """A hostile operator logs a new name under two signatures that no officer made."""
+    city = City()
+    renamed = {"id": "market", "act": "rename", "zh": "假局", "en": "Nobody"}
+    content = Content(kinds.DEPARTMENT_CHANGED, facts=renamed)
+    facts = city.decided(content, issued_at=ISSUED_AT, by=("first", "second")).facts
+    approval = facts["approval"]
+    forged = Content(
+        kinds.DEPARTMENT_CHANGED,
+        facts={**facts, "approval": approval[:-1] + bytes([approval[-1] ^ 1])},
+    )
+    city.enrolments.append(city.append(city.sign(forged, "operator")))
+    done = run("show", put(held, "forged", city.pack()))
+    assert (done.code, "change-bad-signature" in done.out) == (1, True)
+    assert "Nobody" not in done.out
+
+
 def test_the_same_is_shown_by_the_verifier_alone(held: Path) -> None:
     out, err = io.StringIO(), io.StringIO()
     assert cli.run(["pack", "show", str(held)], io.BytesIO(), out, err, NOW) == 0
@@ -171,7 +189,7 @@ def test_verify_makes_every_check(synced: Synced, held: Path) -> None:
     token = synced.city.status_token("market")
     forged = synced.city.pack(statuses=[token[:-1] + bytes([token[-1] ^ 1])])
     path = put(held, "forged", forged)
-    assert run("show", path).code == 0  # the signature was not asked for
+    assert run("show", path).code == 1
     done = run("verify", path)
     assert (done.code, "status-wrong-signer" in done.out) == (1, True)
     assert run("verify", path, "--json").json["code"] == "status-wrong-signer"
