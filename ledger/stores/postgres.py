@@ -225,6 +225,7 @@ class PostgresStore(SqlStore):
         connection_class: type[psycopg.Connection[Any]] = psycopg.Connection,
     ) -> None:
         self._busy_seconds, self._read_seconds = busy_seconds, read_seconds
+        self._closed = False
         conninfo = {**_CONNECT, **_parsed(url)}
         session = (
             str(max(1, int(busy_seconds * 1000))),
@@ -245,8 +246,14 @@ class PostgresStore(SqlStore):
                 raise
             return raw
 
+        def on_checkin(raw: Any, _entry: ConnectionPoolEntry) -> None:
+            if self._closed and raw is not None:  # it was in use when the others were let go
+                raw.close()
+
         def engine(pool: int, overflow: int) -> Engine:
-            return postgres_engine(connect, pool, overflow, pool_seconds=busy_seconds)
+            made = postgres_engine(connect, pool, overflow, pool_seconds=busy_seconds)
+            event.listen(made, "checkin", on_checkin)
+            return made
 
         writing = engine(_WRITERS, _MORE_WRITERS)
         super().__init__(writing, writing)
@@ -279,6 +286,7 @@ class PostgresStore(SqlStore):
         return self._repeated(once)
 
     def close(self) -> None:
+        self._closed = True
         super().close()
         self._reading.dispose()
 

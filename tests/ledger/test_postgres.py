@@ -194,6 +194,18 @@ def test_readers_wait_for_no_writer_and_publishing_for_none(url: str) -> None:
             assert store.publish(published) == published
 
 
+def test_a_connection_in_use_when_the_store_closes_is_closed_after_use(
+    postgres: Server, url: str
+) -> None:
+    store = PostgresStore(url)
+    store.create()
+    with store.read() as reader:
+        store.close()
+        assert reader.head().size == 0
+    ours = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'zhenglian' AND datname = $1"
+    until(lambda: not postgres.ask(ours, name_of(url)))
+
+
 # rows
 
 
