@@ -129,12 +129,15 @@ def cbor_encode(value: object) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def cbor_decode(data: bytes, *, max_bytes: int) -> Any:
+def cbor_decode(data: bytes, *, max_bytes: int, max_items: int | None = None) -> Any:
     """Inverse of `cbor_encode`: bytes in, value out, refusing every other encoding of it.
 
     Re-encoding in the order read catches long forms and duplicate keys; `check_shape` catches
     unsorted maps, and what no format of ours uses: floats, tags, simple values, big numbers.
+    `max_items` is for data so large that items of a byte each would fill the memory.
     """
+    if max_items is not None and max_items < len(data) <= max_bytes:
+        _check_items(data, max_items)
     value = cbor_read(data, max_bytes=max_bytes)
     try:
         again = cbor2.dumps(value)
@@ -154,6 +157,28 @@ def cbor_read(data: bytes, *, max_bytes: int) -> Any:
         return cbor2.loads(data, max_depth=_MAX_DEPTH, allow_indefinite=False)
     except Exception as error:  # cbor2 lets ValueError, TypeError, RecursionError … through
         raise Refused("cbor-malformed", type(error).__name__) from error
+
+
+def _check_items(data: bytes, most: int) -> None:
+    """Refuses more items than `most` by their heads alone (RFC 8949 §3), before any is made.
+
+    What has no proper head is left to the decoder, which refuses it.
+    """
+    at = items = 0
+    while at < len(data):
+        items += 1
+        if items > most:
+            raise Refused("too-large", f"CBOR of at most {most} items")
+        major, argument = data[at] >> 5, data[at] & 0x1F
+        at += 1
+        if argument > 27:
+            return
+        if argument > 23:
+            width = 1 << argument - 24
+            argument = int.from_bytes(data[at : at + width], "big")
+            at += width
+        if major in (2, 3):
+            at += argument
 
 
 def head_size(number: int) -> int:

@@ -21,6 +21,8 @@ from verifier.trust import TypeName
 
 VERSION: Final = 1
 MAX_PACK: Final = 64 << 20
+MAX_ITEMS: Final = 1 << 20
+"""CBOR items of a pack or an update; 100,000 statements of authority take 300,000."""
 (_VERSION, _MADE_AT, _USE_UNTIL, _MAX_AGE, _POLICY) = range(1, 6)
 (_CHECKPOINT, _ENROLMENTS, _STATUSES, _TYPES, _HASHES, _SIGNED) = range(6, 12)
 
@@ -79,7 +81,7 @@ def encode_content(content: PackContent) -> bytes:
 
 def parse_content(data: bytes) -> PackContent:
     """Inverse of `encode_content`. Raises `pack-malformed` or a codec's code."""
-    payload = cbor_decode(data, max_bytes=MAX_PACK)
+    payload = cbor_decode(data, max_bytes=MAX_PACK, max_items=MAX_ITEMS)
     if not isinstance(payload, dict) or payload.keys() != set(range(_VERSION, _SIGNED + 1)):
         raise Refused("pack-malformed", "members")
     if type(payload[_VERSION]) is not int or payload[_VERSION] != VERSION:

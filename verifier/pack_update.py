@@ -27,6 +27,7 @@ from verifier.delta import Part, apply_delta, make_delta
 from verifier.errors import Refused
 from verifier.merkle import HASH_SIZE, check_consistency
 from verifier.pack import MAX_PACK, Pack
+from verifier.pack_form import MAX_ITEMS
 
 TYP: Final = "zl-u"
 VERSION: Final = 1
@@ -66,7 +67,7 @@ def make_update(held: bytes, new: bytes, consistency: Sequence[bytes]) -> bytes:
 
 def parse_update(data: bytes) -> PackUpdate:
     """Strict parse; raises `pack-update-malformed` or a codec's code."""
-    body = cbor_decode(data, max_bytes=MAX_PACK)
+    body = cbor_decode(data, max_bytes=MAX_PACK, max_items=MAX_ITEMS)
     if not isinstance(body, dict) or body.keys() != set(range(_CONSISTENCY + 1)):
         raise Refused("pack-update-malformed", "members")
     if body[_TYP] != TYP or type(body[_VERSION]) is not int or body[_VERSION] != VERSION:

@@ -375,3 +375,43 @@ def test_officers_of_a_department_come_with_it(city: City) -> None:
         "chief",
         "deputy",
     }
+
+
+def test_a_fact_that_no_rule_reads_is_refused(city: City) -> None:
+    """It would be approved, and mean nothing."""
+    key, proof = possession(ORIGIN, "officer/third", signer("third"))
+    officer = {"id": "third", "of": "operator", "key": key, "pop": proof}
+    for kind, facts in (
+        (kinds.OFFICER, officer),
+        (kinds.OFFICER_LEFT, {"id": "market-keeper"}),
+        (kinds.CA, {"cert": b"x", "zh": "一", "en": "One"}),
+        (kinds.CA_WITHDRAWN, {"cert": bytes(32)}),
+    ):
+        with refused("enrolment-malformed") as caught:
+            decide(city, {**facts, "more": 1}, kind, FIRST, SECOND)
+        assert caught.value.detail == "more"
+    with refused("enrolment-malformed"):
+        decide(city, {"cert": "x", "zh": "一", "en": "One"}, kinds.CA, FIRST, SECOND)
+
+
+def test_two_officers_of_a_department_are_two(city: City) -> None:
+    """Neither one name with two keys, nor one key under two names."""
+    department = {"id": "parks", "zh": "园林", "en": "Parks", "uscc": "x"}
+    (one,) = officer_facts(ORIGIN, {"parks-one": signer("one")})
+    (same_name,) = officer_facts(ORIGIN, {"parks-one": signer("two")})
+    (same_key,) = officer_facts(ORIGIN, {"parks-two": signer("one")})
+    for other in (same_name, same_key):
+        facts = {**department, "officers": [one, other]}
+        with refused("enrolment-repeated"):
+            decide(city, facts, kinds.DEPARTMENT, FIRST, SECOND)
+
+
+def test_an_operators_key_that_is_out_of_date_logs_no_change(city: City) -> None:
+    late = signer("a short-lived key of the operator")
+    city.enrol(city.key_content("operator", late, [], until=AT), issued_at=AT)
+    renamed = {"id": "market", "act": "rename", "zh": "新名", "en": "New"}
+    change = Content(kinds.DEPARTMENT_CHANGED, facts=renamed)
+    both = ("first", "second")
+    city.enrol(change, issued_at=AT, by=both, operator=late)
+    with refused("key-out-of-date"):
+        city.enrol(change, issued_at=AT + 1, by=both, operator=late)

@@ -286,6 +286,17 @@ def test_cbor_is_bounded_before_it_is_read() -> None:
         cbor_decode(b"\x43abc", max_bytes=3)
 
 
+def test_cbor_has_as_many_items_as_it_may_have() -> None:
+    values: list[object] = [b"x" * 300, "é" * 200, {"a": 2**40, "bb": -7}, [b"", [], None, True]]
+    data = cbor_encode(values)
+    assert cbor_decode(data, max_bytes=9999, max_items=13) == values
+    with refused("too-large"):
+        cbor_decode(data, max_bytes=9999, max_items=12)
+    for torn in (data[:-1], b"\x9f" * 99, b"\x1f" * 99):
+        with refused("cbor-malformed"):
+            cbor_decode(torn, max_bytes=9999, max_items=13)
+
+
 @pytest.mark.parametrize("value", [2**64 - 1, -(2**64)])
 def test_cbor_integers_reach_64_bits(value: int) -> None:
     assert cbor_decode(canonical(value), max_bytes=BIG) == value

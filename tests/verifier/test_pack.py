@@ -1,5 +1,6 @@
 """Trust packs: whole, by the operator, of the ledger one expects; each false part is refused."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,6 +151,18 @@ class Misnamed:
         self.suite, self.public = city.operator.suite, city.operator.public
         self.sign = city.operator.sign
         self.kid = b"\x00" * 8
+
+
+def test_a_key_that_is_no_longer_the_operators_signs_no_pack() -> None:
+    city = City()
+    retired = signer("the operator's first key")
+    city.enrol(city.key_content("operator", retired, []))
+    city.change_key(retired, "retire", ISSUED_AT)
+    content = city.pack_content()
+    open_pack(sign_pack(replace(content, made_at=ISSUED_AT), retired))
+    with refused("pack-wrong-signer") as caught:
+        open_pack(sign_pack(content, retired))
+    assert caught.value.detail == "key-retired"
 
 
 def test_a_pack_names_the_key_that_signed_it(city: City) -> None:
@@ -446,6 +459,14 @@ def test_the_checkpoint_meets_the_policy(city: City) -> None:
 def test_a_pack_is_bounded() -> None:
     with refused("too-large"):
         open_pack(b"\xd2" + bytes(MAX_PACK))
+
+
+def test_what_is_in_a_pack_is_bounded(city: City) -> None:
+    """Two million empty lists are two megabytes, and a hundred once they are read."""
+    many = b"\xa1\x08\x9a" + (2 << 20).to_bytes(4, "big") + b"\x80" * (2 << 20)
+    data = sign_sign1(None, many, typ="zl-p", signer=city.operator)
+    with refused("too-large"):
+        open_pack(data)
 
 
 def test_every_truncation_is_refused(city: City) -> None:

@@ -236,3 +236,11 @@ def test_runs_beyond_the_pack_held_are_refused(synced: Synced, part: list[int]) 
     update = parse_update(cbor_encode({**body, 4: [part]}))
     with refused("pack-update-malformed"):
         apply_update(synced.held, update)
+
+
+def test_the_parts_of_an_update_are_bounded(synced: Synced) -> None:
+    update = synced.update()
+    head = update[: update.index(b"\x04", 80)]
+    many = b"\x04\x9a" + (1 << 20).to_bytes(4, "big") + b"\x82\x00\x00" * (1 << 20)
+    with refused("too-large"):
+        parse_update(head + many + b"\x05\x80")
