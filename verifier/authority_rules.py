@@ -242,7 +242,8 @@ def _toggled(key: EnrolledKey, at: Moment, acts: tuple[int, ...]) -> EnrolledKey
 
 
 def _compromise(key: EnrolledKey, facts: Facts, at: Moment) -> Compromise:
-    """A compromise is told at its date or after; a second telling may only move it earlier."""
+    """A compromise is told at its date or after. A second telling may only move it earlier, and its
+    list only get shorter: what did not count never counts again."""
     since, before = time_of(facts, "since"), count_of(facts, "before")
     count, signed = count_of(facts, "count"), facts.get("signed")
     if type(signed) is not bytes or len(signed) != sha256().digest_size:
@@ -252,6 +253,10 @@ def _compromise(key: EnrolledKey, facts: Facts, at: Moment) -> Compromise:
     old = key.compromise
     if old is not None and (since > old.since or before > old.before):
         raise Refused("key-change-impossible", "a compromise is never moved to a later date")
+    if old is not None and count > old.count:
+        raise Refused("key-change-impossible", "no more may count than did before")
+    if old is not None and before == old.before and (count, signed) != (old.count, old.signed):
+        raise Refused("key-change-impossible", "another list of the same entries")
     return Compromise(since, before, at, count, signed)
 
 

@@ -273,8 +273,8 @@ class Drawer:
             if told and self.pick((True, False)):  # about where it was told before
                 facts["since"] = told[-1]["since"] - self.pick((0, 1, -1))
                 facts["before"] = max(0, told[-1]["before"] - self.pick((0, 1, -1)))
-            facts["count"] = self.pick((0, 0, 0, facts["before"] + 1))
-            facts["signed"] = bytes(32)
+            facts["count"] = self.pick((0, 0, 0, 1, facts["before"] + 1))
+            facts["signed"] = self.pick((0, 0, 0, 1)).to_bytes(32, "big")
         return kinds.KEY_CHANGED, facts
 
     def _change(self, index: int, at: int) -> tuple[int, dict[str, Any]]:

@@ -164,6 +164,26 @@ def test_a_compromise_only_moves_earlier(city: City) -> None:
             city.change_key(mine, act, AT)
 
 
+def test_what_did_not_count_never_counts_again(city: City) -> None:
+    """A second telling with a longer list would let the thief's own statements count."""
+    mine = city.departments["market"]
+    facts = {"since": AT - 50, "before": 3, "count": 1, "signed": bytes(32)}
+    city.change_key(mine, "compromise", AT, **facts)
+    for other in (
+        {"count": 2},
+        {"count": 0},
+        {"signed": bytes(31) + b"1"},
+        {"before": 2, "count": 2},
+        {"since": AT - 60, "count": 2},
+        {"since": AT - 60, "signed": bytes(31) + b"1"},
+    ):
+        with refused("key-change-impossible"):
+            city.change_key(mine, "compromise", AT, **{**facts, **other})
+    city.change_key(mine, "compromise", AT, **facts)
+    city.change_key(mine, "compromise", AT, **{**facts, "since": AT - 60})
+    city.change_key(mine, "compromise", AT, **{**facts, "since": AT - 60, "before": 2, "count": 0})
+
+
 GOOD = {"since": AT, "before": 0, "count": 0, "signed": bytes(32)}
 
 

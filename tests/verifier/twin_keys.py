@@ -281,9 +281,12 @@ class Twin:
         if since > event.at or before > event.index or facts["count"] > before:
             codes.add("enrolment-malformed")
         for earlier in self.key_events(facts["key"]):
-            if earlier.facts.get("act") == "compromise" and (
-                since > earlier.facts["since"] or before > earlier.facts["before"]
-            ):
+            if earlier.facts.get("act") != "compromise":
+                continue
+            later = since > earlier.facts["since"] or before > earlier.facts["before"]
+            lists = [(each["count"], each["signed"]) for each in (earlier.facts, facts)]
+            other = before == earlier.facts["before"] and lists[0] != lists[1]
+            if later or other or lists[1][0] > lists[0][0]:
                 codes.add("key-change-impossible")
         return codes
 
