@@ -25,7 +25,15 @@ from verifier.cose import IAT, parse_sign1
 from verifier.credit import Phase
 from verifier.errors import Refused
 from verifier.keylife import Compromise
-from verifier.kinds import AUTHORITY_KINDS, CREDIT, ERASURE, LICENCE, LICENCE_STATE, QUESTION
+from verifier.kinds import (
+    AUTHORITY_KINDS,
+    CREDIT,
+    ERASURE,
+    KINDS,
+    LICENCE,
+    LICENCE_STATE,
+    QUESTION,
+)
 from verifier.statement import (
     MAX_STATEMENT,
     TYP,
@@ -324,3 +332,23 @@ def _rows(
         for row in connection.execute(query):
             found[row._mapping[column]] = row
     return found
+
+
+def affected_json(entry: Affected) -> dict[str, Any]:
+    """As it is told over HTTP and in files."""
+    kind, (zh, en) = KINDS[entry.kind], STEPS[entry.step]
+    return {
+        "index": entry.index,
+        "leaf": entry.leaf.hex(),
+        "kind": kind.name,
+        "kind_zh": kind.zh,
+        "record_id": entry.record_id,
+        "type": entry.type_code,
+        "issued_at": when(entry.issued_at),
+        "own": entry.own,
+        "state": entry.state,
+        "successor": entry.successor,
+        "step": entry.step.value,
+        "step_zh": zh,
+        "step_en": en,
+    }

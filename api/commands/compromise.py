@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from api.affected import STEPS, Affected, Step, affected, compromised_key
+from api.affected import STEPS, Affected, Step, affected, affected_json, compromised_key
 from api.city import City
 from api.commands.run import opened
 from api.commands.stopping import stoppable
@@ -26,8 +26,6 @@ from api.errors import ServiceError
 from api.imports.report import words
 from api.licences import Licences
 from api.resign import Outcome, Resigner
-from api.routes.compromise import affected_json
-from api.routes.parts import ID_PATTERN
 from api.rules.days import CHINA
 from verifier.authorities import EnrolledKey
 from verifier.kinds import KINDS, LICENCE
@@ -40,7 +38,7 @@ COLUMNS: Final = (
     "record_id", "index", "issued_at", "kind", "type", "state", "own", "successor", "step",
     "step_zh",
 )  # fmt: skip
-_RECORD: Final = re.compile(ID_PATTERN)
+_RECORD: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _STYLES: Final = {Step.FOREIGN: "red", Step.RESIGN: "bold", Step.CONFIRM: "bold"}
 _console = Console(stderr=True)
 _PHASES: Final = {

@@ -1,4 +1,7 @@
-"""Commands that run a city: found it, serve it, export its log."""
+"""Commands that run a city: found it, serve it, export its log.
+
+What only serving takes is imported there: it would cost every other command a second.
+"""
 
 import contextlib
 import errno
@@ -9,14 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 from rich.console import Console
 from rich.progress import Progress
 
-from api.app import create_app
 from api.city import City
 from api.clients import register_client
-from api.demo import FILE, demo_cards, make_demo
 from api.errors import ServiceError
 from api.founding import found, open_city
 from api.observe import log_as_json, log_warnings_only
@@ -33,6 +33,8 @@ _TOKEN_HELP = "输出文件；- 为标准输出 Output file; - is standard outpu
 
 def run() -> None:
     """建立示范市并运行；再次运行沿用原有数据 A demo city under var/; a second start keeps it."""
+    from api.demo import FILE, make_demo
+
     log_warnings_only()
     settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
     with _listen(settings) as listener, closing(_demo_city(settings)) as city:
@@ -63,8 +65,7 @@ def found_command(
     cards = [read_card(path.read_text(encoding="utf-8")) for path in officer or ()]
     city = found(settings, officers=cards, suite=suite)
     _console.print(
-        f"{settings.name_zh} {settings.name_en} · {city.origin}\n"
-        f"条目 entries: {city.ledger.size}"
+        f"{settings.name_zh} {settings.name_en} · {city.origin}\n条目 entries: {city.ledger.size}"
     )
     sys.stdout.write(f"{city.trust().log_key.text()}\n")
     city.close()
@@ -109,6 +110,8 @@ def _demo_city(settings: Settings) -> City:
     except ServiceError as error:
         if error.code != "city-not-founded":
             raise
+        from api.demo import demo_cards
+
         return found(settings, officers=demo_cards(settings))
 
 
@@ -125,6 +128,10 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _serve(city: City, listener: socket.socket) -> None:
     """Until SIGINT or SIGTERM; requests that have begun are answered first."""
+    import uvicorn
+
+    from api.app import create_app
+
     settings = city.settings
     _console.print(
         f"[bold green]证链已就绪 ready[/]  {settings.base_url}\n"

@@ -5,13 +5,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.affected import STEPS, Affected, Step, affected_page, compromised_key, when
+from api.affected import Step, affected_json, affected_page, compromised_key
 from api.context import Caller, Services, Use
 from api.principals import Principal, Role
 from api.resign import MOST, Outcome, Resigner, require_keeper
 from api.routes.parts import ID_PATTERN, Cursor, before
 from verifier.authorities import EnrolledKey
-from verifier.kinds import KINDS
 
 router = APIRouter(prefix="/v1/keys", tags=["密钥泄露 compromised keys"])
 Kid = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", description="Key id, hex")]
@@ -131,25 +130,6 @@ def _require_reader(use: Services, caller: Principal, key: EnrolledKey) -> None:
     if caller.roles.isdisjoint((Role.OPERATOR, Role.AUDITOR)):
         caller.require(Role.SEAL_KEEPER, Role.CLERK)
         use.city.require_department(caller, key.issuer.rpartition("/")[2])
-
-
-def affected_json(entry: Affected) -> dict[str, Any]:
-    kind, (zh, en) = KINDS[entry.kind], STEPS[entry.step]
-    return {
-        "index": entry.index,
-        "leaf": entry.leaf.hex(),
-        "kind": kind.name,
-        "kind_zh": kind.zh,
-        "record_id": entry.record_id,
-        "type": entry.type_code,
-        "issued_at": when(entry.issued_at),
-        "own": entry.own,
-        "state": entry.state,
-        "successor": entry.successor,
-        "step": entry.step.value,
-        "step_zh": zh,
-        "step_en": en,
-    }
 
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
