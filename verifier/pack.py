@@ -185,7 +185,12 @@ def _check_signer(sign1: Sign1, made_at: int, authorities: Authorities) -> None:
     try:
         authorities.signer_of(sign1, operator, made_at)
     except Refused as error:
-        raise Refused("pack-wrong-signer", error.code) from error
+        raise _unless_missing(error, "pack-wrong-signer", error.code) from error
+
+
+def _unless_missing(error: Refused, code: str, detail: str) -> Refused:
+    """What nobody here can check is not called wrong; its detail says what to install."""
+    return error if error.code == "suite-missing" else Refused(code, detail)
 
 
 def _signed_lists(content: PackContent, authorities: Authorities) -> dict[bytes, SignedList]:
@@ -214,6 +219,7 @@ def _statuses(content: PackContent, authorities: Authorities) -> StatusBook:
             authorities.check_department(token.issuer)
             authorities.signer_of(token.sign1, issuer, token.issued_at)
         except Refused as error:
-            raise Refused("status-wrong-signer", f"{token.issuer}: {error.code}") from error
+            detail = f"{token.issuer}: {error.code}"
+            raise _unless_missing(error, "status-wrong-signer", detail) from error
 
     return StatusBook(tokens, check_signature)

@@ -72,6 +72,8 @@ def open_receipt(data: bytes, trust: Trust, now: int) -> Receipt:
     try:
         trust.authorities.signer_of(sign1, issuer, receipt.issued_at)
     except Refused as error:
+        if error.code == "suite-missing":
+            raise
         raise Refused("receipt-wrong-signer", error.code) from error
     if now > receipt.expires_at:
         raise Refused("receipt-expired")

@@ -415,3 +415,22 @@ def test_an_operators_key_that_is_out_of_date_logs_no_change(city: City) -> None
     city.enrol(change, issued_at=AT, by=both, operator=late)
     with refused("key-out-of-date"):
         city.enrol(change, issued_at=AT + 1, by=both, operator=late)
+
+
+def test_a_suspended_key_of_the_operator_logs_no_change(city: City) -> None:
+    both, spare = ("first", "second"), signer("a spare key of the operator")
+    city.enrol(city.key_content("operator", spare, []), issued_at=AT)
+    suspend = Content(kinds.KEY_CHANGED, facts={"key": spare.kid, "act": "suspend"})
+    city.enrol(suspend, issued_at=AT, by=both)
+    close = Content(kinds.DEPARTMENT_CHANGED, facts=CLOSE)
+    with refused("key-suspended"):
+        city.enrol(close, issued_at=AT, by=both, operator=spare)
+    city.enrol(close, issued_at=AT, by=both)
+
+
+def test_the_last_officer_of_a_department_may_leave(city: City) -> None:
+    """The operator's two may not: they enrol the next."""
+    decide(city, {"id": "market-keeper"}, kinds.OFFICER_LEFT, FIRST, SECOND)
+    assert city.authorities.officers["market-keeper"].left is not None
+    with refused("officers-too-few"):
+        decide(city, {"id": "first"}, kinds.OFFICER_LEFT, FIRST, SECOND)

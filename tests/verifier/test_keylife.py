@@ -389,3 +389,42 @@ def test_a_copy_goes_its_own_way(city: City) -> None:
     assert f"{ORIGIN}/fire" not in twin.departments
     assert "fire-keeper" not in twin.officers
     assert twin.last.at < AT
+
+
+def test_what_is_put_off_later_is_refused_too(city: City) -> None:
+    """A key was relied on before the statement that changed it came."""
+    mine = city.departments["market"]
+    city.change_key(mine, "suspend", AT)
+    city.change_key(mine, "resume", AT)
+    authorities = Authorities(deferred=True)
+    for index in city.enrolments:
+        entry = city.entries[index]
+        if index == city.enrolments[-1]:
+            assert authorities.key(mine.kid) is not None
+            entry = entry[:-1] + bytes([entry[-1] ^ 1])
+        authorities.enrol(parse_statement(entry), index)
+    with refused("statement-bad-signature"):
+        authorities.key(mine.kid)
+
+
+def test_every_name_of_a_department_is_kept(city: City) -> None:
+    for at, en in ((AT, "Second"), (AT + 10, "Third")):
+        facts = {"id": "market", "act": "rename", "zh": "局", "en": en}
+        city.enrol(Content(kinds.DEPARTMENT_CHANGED, facts=facts), issued_at=at)
+    market = city.authorities.departments[f"{ORIGIN}/market"]
+    names = [market.name_at(at)[1] for at in (AT - 1, AT, AT + 9, AT + 10)]
+    assert names == ["Market Supervision", "Second", "Second", "Third"]
+
+
+def test_a_compromise_may_be_told_of_all_that_the_ledger_holds(city: City) -> None:
+    mine, index = city.departments["market"], len(city.entries)
+    facts = {"since": AT, "count": 0, "signed": bytes(32)}
+    with refused("enrolment-malformed"):
+        city.change_key(mine, "compromise", AT, before=index + 1, **facts)
+    assert city.change_key(mine, "compromise", AT, before=index, **facts) == index
+
+
+def test_a_key_may_be_for_one_second(city: City) -> None:
+    with refused("enrolment-malformed"):
+        city.enrol(city.key_content("market", signer("k"), [], **{"from": AT, "until": AT - 1}))
+    city.enrol(city.key_content("market", signer("k"), [], **{"from": AT, "until": AT}))

@@ -387,6 +387,27 @@ def test_a_forged_merger_lets_nobody_sign_the_states_of_another() -> None:
     assert judge(licence.qr(), trust, NOW).code == "change-bad-signature"
 
 
+def test_a_signature_that_nobody_here_can_check_is_not_called_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The pack of an operator, and the list of a department, that sign with SM2."""
+    city = City()
+    old, city.operator = city.operator, signer("the operator's new key", "sm2")
+    key = city.key_content("operator", city.operator, [])
+    city.enrol(key, operator=old)
+    ours = city.pack()
+    city.departments["market"] = signer("the market's new key", "sm2")
+    city.enrol(city.key_content("market", city.departments["market"], [BUSINESS]), operator=old)
+    by_old = sign_pack(city.pack_content(), old)
+    monkeypatch.setattr("keys.suites.sm2_wheel.gmssl_pyx", None)
+    with refused("suite-missing") as caught:
+        open_pack(ours)
+    assert "zhenglian[sm2]" in caught.value.detail
+    statuses = open_pack(by_old).statuses
+    with refused("suite-missing"):
+        statuses.lookup(f"{city.origin}/market", 0, 0)
+
+
 # --- lists of what compromised keys had signed ---------------------------------------------------
 
 
