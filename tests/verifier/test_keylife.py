@@ -6,7 +6,7 @@ import pytest
 
 from keys.suites import BY_NAME
 from tests.city import BUSINESS, FOOD, HOSPITAL, ISSUED_AT, NOW, ORIGIN, City, signer
-from tests.decided import DAY
+from tests.decided import DAY, possession
 from tests.verifier.helpers import refused
 from verifier import kinds
 from verifier.authorities import Authorities, EnrolledKey
@@ -428,3 +428,27 @@ def test_a_key_may_be_for_one_second(city: City) -> None:
     with refused("enrolment-malformed"):
         city.enrol(city.key_content("market", signer("k"), [], **{"from": AT, "until": AT - 1}))
     city.enrol(city.key_content("market", signer("k"), [], **{"from": AT, "until": AT}))
+
+
+def test_a_key_rests_on_its_officers_and_on_the_operators_key(city: City) -> None:
+    """Each was enrolled by a statement that nobody signed; the key itself by a good one."""
+    third, spare = signer("officer third"), signer("a spare key of the operator")
+    key, proof = possession(ORIGIN, "officer/third", third)
+    facts = {"id": "third", "of": "market", "key": key, "pop": proof}
+    city.officers["third"] = third
+    city.enrol(Content(kinds.OFFICER, facts=facts), issued_at=AT, by=("first", "second"))
+    officer = city.enrolments[-1]
+    city.enrol(city.key_content("operator", spare, []), issued_at=AT)
+    operator = city.enrolments[-1]
+    one, two, three = (signer(name) for name in ("one", "two", "three"))
+    city.enrol(city.key_content("market", one, [BUSINESS]), issued_at=AT, by=("third", "first"))
+    city.enrol(city.key_content("market", two, [BUSINESS]), issued_at=AT, by=("first", "third"))
+    city.enrol(city.key_content("market", three, [BUSINESS]), issued_at=AT, operator=spare)
+    for forged, resting in ((officer, {one, two}), (operator, {three})):
+        authorities = replay(city, forged, deferred=True)
+        for each in (one, two, three):
+            if each in resting:
+                with refused("statement-bad-signature"):
+                    authorities.key(each.kid)
+            else:
+                assert authorities.key(each.kid) is not None
