@@ -5,6 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 from api.city import City
+from api.errors import ServiceError
 from api.officers import Card
 from verifier.errors import Refused
 
@@ -91,6 +92,20 @@ def catalogue_scope(city: City, slug: str) -> list[str]:
         if not kind.issuers or slug in kind.issuers
     ]
     return scope
+
+
+def scope_codes(city: City, slug: str, names: Sequence[str] | None) -> list[str]:
+    """Codes of these types, each told by code or slug; of all that the catalogue gives a
+    department where none is told. Raises `ServiceError` catalogue-unknown-type."""
+    if names is None:
+        return catalogue_scope(city, slug)
+    catalogue = city.catalogue
+    codes = {kind.slug: kind.code for kind in catalogue.licence_types.values()}
+    codes |= {kind.slug: kind.code for kind in catalogue.credit_types.values()}
+    codes |= {code: code for code in codes.values()}
+    if unknown := [name for name in names if name not in codes]:
+        raise ServiceError("catalogue-unknown-type", ", ".join(unknown)[:200])
+    return [codes[name] for name in names]
 
 
 def signing_key(city: City, slug: str) -> bytes:

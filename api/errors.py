@@ -116,8 +116,8 @@ class ServiceError(ZhenglianError):
             "the trust pack could not be had from this address",
         ),
         "city-not-founded": (
-            "此文件夹中还没有城市，请先运行 zhenglian found",
-            "no city was founded in this folder; run `zhenglian found` first",
+            "此文件夹中没有城市：新建请运行 zhenglian found；已有的请恢复数据库，不要重新建城",
+            "no city is here: `zhenglian found` makes a new one; of an old one, restore the database",
         ),
         "settings-invalid": ("设置有误", "a setting is not valid"),
         "address-in-use": (

@@ -20,6 +20,7 @@ from api.officers import read_card
 from api.rules.days import CHINA
 from api.signed_lists import compromise_facts
 from verifier import kinds
+from verifier.errors import Refused
 
 propose_app = typer.Typer(name="propose", help="提出变更 Propose a change", no_args_is_help=True)
 
@@ -65,7 +66,8 @@ def key(
     officer: As,
     keys: Keys,
     scope: Annotated[
-        list[str] | None, typer.Option(help="可签类型代码，可多次；默认目录所列全部 Type code")
+        list[str] | None,
+        typer.Option(help="可签类型，代码或简称，可多次；默认目录所列全部 Type: code or slug"),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help=_TIME_HELP)] = None,
     until: Annotated[str | None, typer.Option(help=_TIME_HELP)] = None,
@@ -77,17 +79,14 @@ def key(
 ) -> None:
     """登记密钥；未给 --made 时在本机生成 Enrol a key; made here unless --made brings it."""
 
+    begin, end = _time(start), _time(until)
+    certificates = () if chain is None else read_chain(chain)
+
     def facts(city: City) -> Facts:
+        codes = change_facts.scope_codes(city, slug, scope)  # refused before a key is made
         cose_key, pop = _key(city, slug, suite, made)
-        return change_facts.key(
-            slug,
-            cose_key,
-            pop,
-            change_facts.catalogue_scope(city, slug) if scope is None else scope,
-            city.now() if start is None else parse_time(start),
-            until=None if until is None else parse_time(until),
-            chain=() if chain is None else read_chain(chain),
-        )
+        start = city.now() if begin is None else begin
+        return change_facts.key(slug, cose_key, pop, codes, start, until=end, chain=certificates)
 
     propose(kinds.KEY, facts, officer=officer, keys=keys, out=out, days=days)
 
@@ -107,27 +106,33 @@ def rotate(
     replaces: Annotated[
         str | None, typer.Option(help="被替换的密钥；默认当前密钥 Key id; the present one")
     ] = None,
-    suite: Suite = "ed25519",
+    suite: Annotated[
+        str | None,
+        typer.Option(help="新密钥的算法，默认同旧密钥 Suite of the new key; the old one's"),
+    ] = None,
     made: Made = None,
     chain: Chain = None,
     out: Out = None,
     days: Days = DAYS_OPEN,
 ) -> None:
     """以新密钥替换旧密钥，权限相同 Replace a key by a new one of the same scope."""
-    start, seconds = None if at is None else parse_time(at), parse_duration(overlap)
+    start, end, seconds = _time(at), _time(until), parse_duration(overlap)
+    certificates = () if chain is None else read_chain(chain)
 
     def facts(city: City) -> Facts:
         old = change_facts.signing_key(city, slug) if replaces is None else parse_kid(replaces)
         known = city.authorities.keys.get(old)
-        cose_key, pop = _key(city, slug, suite, made)
+        if known is None:
+            raise Refused("key-not-enrolled", old.hex())
+        cose_key, pop = _key(city, slug, known.suite.name if suite is None else suite, made)
         new = change_facts.key(
             slug,
             cose_key,
             pop,
-            () if known is None else sorted(known.scope),
+            sorted(known.scope),
             city.now() if start is None else start,
-            until=None if until is None else parse_time(until),
-            chain=() if chain is None else read_chain(chain),
+            until=end,
+            chain=certificates,
         )
         return change_facts.rotation(new, old, seconds)
 
@@ -258,6 +263,10 @@ def withdraw_ca(
     """不再认可认证机构 No longer recognise a certification authority."""
     facts = change_facts.ca_withdrawn(read_chain(cert)[0])
     propose(kinds.CA_WITHDRAWN, facts, officer=officer, keys=keys, out=out, days=days)
+
+
+def _time(text: str | None) -> int | None:
+    return None if text is None else parse_time(text)
 
 
 def _key(city: City, slug: str, suite: str, made: Path | None) -> tuple[bytes, bytes]:

@@ -382,3 +382,38 @@ def test_founding_takes_two_cards(shell: Path, monkeypatch: pytest.MonkeyPatch) 
         refused("found", *cards[:2], "--officer", "two/chief-2.zlkey") == "officer-card-malformed"
     )
     done("found", *cards)
+
+
+def test_a_rotation_keeps_the_suite_of_the_key_that_it_replaces(shell: Path) -> None:
+    """A department on one algorithm is not moved to another because nobody wrote its name."""
+    done("officer", "new", "archives-1", "--of", "archives", "--keys", "archives")
+    approved(
+        *("department", "archives", "--zh", "档案局", "--en", "Archives", "--uscc", USCC),
+        *("--card", "archives/archives-1.card"),
+    )
+    for words in (("key", "archives", "--suite", "es256"), ("rotate", "archives")):
+        change = done("change", "propose", *words, *ARCHIVES)
+        done("change", "approve", change, *TWO, "--yes")
+    with closing(city_of(shell)) as city:
+        keys = city.authorities.keys_of(city.issuer("archives"))
+        assert [key.suite.name for key in keys] == ["es256", "es256"]
+    assert refused(
+        "change", "propose", "rotate", "archives", "--replaces", "0" * 16, *ARCHIVES
+    ) == ("key-not-enrolled")
+
+
+def test_a_type_in_a_scope_goes_by_code_or_slug_and_a_wrong_word_makes_no_key(
+    archives: Path,
+) -> None:
+    key = ("change", "propose", "key", "archives", "--suite", "es256", *ARCHIVES)
+    custody = archives / "var" / "custody"
+    before = sorted(custody.iterdir())
+    assert refused(*key, "--scope", "no-such-type") == "catalogue-unknown-type"
+    assert refused(*key, "--until", "yesterday") == "code-date-invalid"
+    assert sorted(custody.iterdir()) == before
+    change = done(*key, "--scope", "business-licence", "--scope", "YZSX")
+    done("change", "approve", change, *TWO, "--yes")
+    with closing(city_of(archives)) as city:
+        newest = city.authorities.keys_of(city.issuer("archives"))[-1]
+        code = city.catalogue.licence_types["business-licence"].code
+        assert newest.scope == {code, "YZSX"}
