@@ -117,7 +117,7 @@ class ServiceError(ZhenglianError):
         ),
         "city-not-founded": (
             "此文件夹中没有城市：新建请运行 zhenglian found；已有的请恢复数据库，不要重新建城",
-            "no city is here: `zhenglian found` makes a new one; of an old one, restore the database",
+            "no city here: `zhenglian found` makes a new one; of an old one, restore the database",
         ),
         "settings-invalid": ("设置有误", "a setting is not valid"),
         "address-in-use": (
