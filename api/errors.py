@@ -142,6 +142,10 @@ class ServiceError(ZhenglianError):
             "建城需要至少两名运营者经办人的登记卡，请先运行 zhenglian officer new",
             "founding takes the cards of two officers of the operator; see zhenglian officer new",
         ),
+        "found-custody-used": (
+            "保管中已有部门密钥，说明本市已经建过：请恢复数据库，不要重新建城",
+            "keys of departments are in custody: the city was founded before; restore its database",
+        ),
         # officers and changes of authority
         "officer-name-invalid": (
             "经办人代号只能用小写字母、数字和连字符，最多 32 个字符",

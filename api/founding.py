@@ -49,7 +49,8 @@ def found(
 
     `officers` are the operator's first, two at least: they decide who else may sign. Founding
     again continues what an interrupted founding left; a founded city is just opened. Raises
-    `ServiceError` found-officers-missing, officer-card-foreign; `Refused` enrolment-…
+    `ServiceError` found-officers-missing, found-custody-used, officer-card-foreign; `Refused`
+    enrolment-…
     """
     for card in officers:
         check_card(card, settings.origin, OPERATOR)
@@ -67,12 +68,21 @@ def found(
     city = open_city(settings, clock=clock, random=random)
     if city.roll.known.newest < 0:
         try:
+            _check_new(city)
             _genesis(city, officers)
         except BaseException:
             city.close()
             raise
         _log.info("founded %s", settings.origin)
     return city
+
+
+def _check_new(city: City) -> None:
+    """A second genesis under the same log key would be a second history of the same ledger: keys
+    of departments in custody say that there has been a first, and its database is missing."""
+    used = [entry.name for entry in city.custody.list() if entry.name.startswith("dept-")]
+    if used:
+        raise ServiceError("found-custody-used", ", ".join(used[:3]))
 
 
 def _genesis(city: City, officers: Sequence[Card]) -> None:

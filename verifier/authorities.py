@@ -180,9 +180,13 @@ class Authorities:
         _signed(sign1, key, "document-bad-signature").run()
         return key
 
-    def settle_all(self) -> None:
-        """Makes every check that was put off; raises the `Refused` of the first that fails."""
-        self._evidence.settle_all()
+    def settle_all(self) -> list[str]:
+        """Makes every check that was put off; raises the `Refused` of the first that fails.
+
+        What this machine cannot check stays put off, and is refused when a key rests on it; what
+        it would take is returned.
+        """
+        return self._evidence.settle_all()
 
     def enrol(self, statement: Statement, index: int) -> None:
         """Applies a statement of authority that stands at a ledger index, or changes nothing.

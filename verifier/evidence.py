@@ -6,12 +6,15 @@ synchronises a pack, the server and the audit check each as it comes.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from keys.errors import KeysError
 from keys.suites.base import Suite
 from verifier.cose import verify_signature
 from verifier.errors import Refused
+
+NOT_HERE: Final = frozenset({"suite-missing", "chain-suite-unsupported"})
+"""Codes of checks that this machine cannot make, whatever was signed."""
 
 
 class Check(Protocol):
@@ -84,8 +87,19 @@ class Evidence:
         """Whether any check is put off still."""
         return bool(self._open)
 
-    def settle_all(self) -> None:
-        self.settle(list(self._open))
+    def settle_all(self) -> list[str]:
+        """Makes every check put off, but those that cannot be made on this machine: they stay put
+        off, and what is missing for them is returned. Raises the `Refused` of one that fails.
+        """
+        missing = set()
+        for index in list(self._open):
+            try:
+                self.settle([index])
+            except Refused as error:
+                if error.code not in NOT_HERE:
+                    raise
+                missing.add(error.detail)
+        return sorted(missing)
 
     def copy(self) -> "Evidence":
         twin = Evidence(deferred=self._deferred)

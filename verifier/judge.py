@@ -201,16 +201,18 @@ class _Judgement:
     def _standing(self, statement: Statement, key: EnrolledKey, index: int | None) -> None:
         """What the life of the key says; the place in the ledger is known by now, if ever."""
         try:
-            before = index is None and key.compromise is not None and self._signed_before(key)
+            before = None if key.compromise is None else self._signed_before(key)
             rule = check_standing(key, statement.issued_at, index=index, signed_before=before)
         except Refused as error:
             raise self._fail(SCOPE, error.code, error.detail) from error
         self.rule = rule
         self.checks[SCOPE] = _BY_RULE[rule]
 
-    def _signed_before(self, key: EnrolledKey) -> bool:
+    def _signed_before(self, key: EnrolledKey) -> bool | None:
         listed = self.trust.signed_lists.get(key.kid)
-        return listed is not None and self.record is not None and listed.holds(self.record.leaf)
+        if listed is None or self.record is None:
+            return None
+        return listed.holds(self.record.leaf)
 
     def _content(self, presented: Presented) -> None:
         statement = presented.statement

@@ -103,19 +103,24 @@ def check_use(key: EnrolledKey, kind: int, type_code: str | None, issued_at: int
 
 
 def check_standing(
-    key: EnrolledKey, issued_at: int, *, index: int | None, signed_before: bool = False
+    key: EnrolledKey, issued_at: int, *, index: int | None, signed_before: bool | None = None
 ) -> str:
     """Which rule lets an entry count that the key signed at Unix time `issued_at`.
 
-    `index` is the entry's proven place in the ledger. None where no proof is at hand: then the
-    times decide, and for a compromised key, whose holder may write any time, whether the list of
-    what it signed before the compromise holds the entry (`signed_before`).
+    `index` is the entry's proven place in the ledger; None where no proof is at hand, and then the
+    times decide. `signed_before` says of a compromised key whether the list of what it signed
+    before holds the entry; None where no list is at hand. Without a proof the entry has to be in
+    it, since a thief may write any time; with one it must not be missing, since a forked log may
+    put it anywhere.
     Raises `Refused`: key-not-yet-enrolled, key-compromised, key-suspended, key-retired.
     """
     if index is not None and index <= key.index:
         raise Refused("key-not-yet-enrolled", f"{index} ≤ {key.index}")
     if (compromise := key.compromise) is not None:
-        known = signed_before if index is None else index < compromise.before
+        if index is None:
+            known = signed_before is True
+        else:
+            known = index < compromise.before and signed_before is not False
         if issued_at >= compromise.since or not known:
             raise Refused("key-compromised", key.kid.hex())
     if key.suspended and _suspended(key, issued_at, index):

@@ -18,7 +18,7 @@ every check at once; whoever puts a pack in a counter's hands opens it so.
 """
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -64,7 +64,8 @@ class Pack:
     """A pack that was checked: the trust it brings, and what that rests on.
 
     `leaves` are the leaf hashes of its statements of authority by ledger index; `digest` is the
-    SHA-256 of the file, `size` its bytes.
+    SHA-256 of the file, `size` its bytes, `missing` what this machine would need to check the rest
+    of it: the keys concerned are refused when they are used.
     """
 
     trust: Trust
@@ -72,6 +73,7 @@ class Pack:
     leaves: Mapping[int, bytes]
     digest: bytes
     size: int
+    missing: Sequence[str] = ()
 
 
 def sign_pack(content: PackContent, signer: Signer) -> bytes:
@@ -111,7 +113,7 @@ def _uncollected() -> Iterator[None]:
 def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
     sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
     content = parse_content(sign1.payload)  # 1
-    authorities, leaves = _authorities(content, deferred=not thorough)  # 2
+    authorities, leaves = _authorities(content)  # 2
     if authorities.log_key is None:
         raise Refused("pack-malformed", "no genesis")
     if log_key is not None and authorities.log_key.text() != log_key:  # 3
@@ -138,11 +140,12 @@ def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
         content.checkpoint,
         signed_lists,
     )
+    missing: list[str] = []
     if thorough:
-        statuses.check_all()
+        missing = sorted({*authorities.settle_all(), *statuses.check_all()})
         for listed in signed_lists.values():
             listed.check()
-    return Pack(trust, checkpoint, leaves, sha256(data).digest(), len(data))
+    return Pack(trust, checkpoint, leaves, sha256(data).digest(), len(data), missing)
 
 
 def checkpoint_in(data: bytes) -> Checkpoint:
@@ -168,10 +171,8 @@ def check_status_signer(token: StatusToken, authorities: Authorities) -> None:
         raise Refused("status-wrong-signer", f"{token.issuer}: {error.code}") from error
 
 
-def _authorities(
-    content: PackContent, *, deferred: bool
-) -> tuple[Authorities, Mapping[int, bytes]]:
-    authorities = Authorities(deferred=deferred)
+def _authorities(content: PackContent) -> tuple[Authorities, Mapping[int, bytes]]:
+    authorities = Authorities(deferred=True)
     leaves: dict[int, bytes] = {}
     for enrolment in content.enrolments:
         statement = parse_statement(enrolment.statement)

@@ -26,6 +26,7 @@ from verifier.pack_report import (
     key_json,
     key_line,
     made_at,
+    missing_rows,
     pack_colour,
     pack_json,
     pack_page,
@@ -179,7 +180,10 @@ def _verify(
         held = read_limited(options.since)
         pack = _follow(held, data, _read_proof(options.proof), options.vkey).pack
     colour = pack_colour(pack.trust, now)
-    if colour is Colour.GREEN:
+    if colour is Colour.GREEN and pack.missing:
+        words = "核验包可用，但有密钥在本机无法核验", "Some of its keys cannot be checked here"
+        page.banner(colour, *words)
+    elif colour is Colour.GREEN:
         page.banner(colour, "核验包完整无误", "Every check of the pack passed")
     else:
         page.banner(colour, "核验包完整无误，但已过期", "Every check passed, but it has expired")
@@ -313,6 +317,7 @@ def _summary(pack: Pack, now: int, page: Page) -> list[tuple[str, str, Any]]:
         ("可用至 (北京)", "Use until (Beijing)", clock(trust.use_until)),
         ("文件大小", "Size", f"{pack.size:,} B"),
         ("文件指纹", "SHA-256", pack.digest.hex()),
+        *missing_rows(pack, page),
     ]
 
 

@@ -72,6 +72,7 @@ def pack_page(pack: Pack, now: int, page: Page) -> None:
             ("证照类型", "Licence types", len(trust.types)),
             ("文件大小", "Size", f"{pack.size:,} B"),
             ("文件指纹", "SHA-256", pack.digest.hex()),
+            *missing_rows(pack, page),
         ]
     )
     page.heading("部门、密钥与状态列表", "Departments, keys and status lists")
@@ -81,6 +82,17 @@ def pack_page(pack: Pack, now: int, page: Page) -> None:
         rows.append((department.zh, department.en, lines[0]))
         rows += [("", "", line) for line in lines[1:]]
     page.rows(rows)
+
+
+def missing_rows(pack: Pack, page: Page) -> list[tuple[str, str, Any]]:
+    """What this machine would need to check the rest of the pack, if anything."""
+    if not pack.missing:
+        return []
+    note = page.say(
+        "其余核验通过；所涉密钥的证照在本机不会判为有效",
+        "all else passed; no licence that rests on it is called valid on this machine",
+    )
+    return [("本机缺少", "Missing here", f"{', '.join(pack.missing)} · {note}")]
 
 
 def made_at(trust: Trust, now: int, page: Page) -> str:
@@ -143,6 +155,7 @@ def pack_json(pack: Pack, now: int) -> dict[str, Any]:
         "age_seconds": max(0, now - trust.made_at),
         "max_status_age": trust.max_status_age,
         "statements": len(pack.leaves),
+        "missing": list(pack.missing),
         "witnesses": [] if trust.policy is None else list(trust.policy.witnesses),
         "types": list(trust.types),
         "departments": [

@@ -20,6 +20,7 @@ from keys.signer import Signer
 from verifier.codec import cbor_decode, cbor_encode, parse_decimal
 from verifier.cose import EXP, IAT, ISS, SUB, Sign1, parse_sign1, sign_sign1
 from verifier.errors import Refused
+from verifier.evidence import NOT_HERE
 
 TYP: Final = "application/statuslist+cwt"
 STATUS_LIST: Final = 65_533
@@ -115,11 +116,21 @@ class StatusBook:
         """Every list, as it is carried."""
         return self._tokens.values()
 
-    def check_all(self) -> None:
-        """Checks every signature, and that every list can be read; raises the first `Refused`."""
+    def check_all(self) -> list[str]:
+        """Checks every signature, and that every list can be read; raises the first `Refused`.
+
+        Signatures that this machine cannot check stay unchecked: what it would take is returned.
+        """
+        missing = set()
         for token in self._tokens.values():
-            self._settle(token)
+            try:
+                self._settle(token)
+            except Refused as error:
+                if error.code not in NOT_HERE:
+                    raise
+                missing.add(error.detail)
             token.inflate()
+        return sorted(missing)
 
     def _settle(self, token: StatusToken) -> None:
         name = (token.issuer, token.list_number)

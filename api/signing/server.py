@@ -30,10 +30,12 @@ class SigningLog:
     """What was signed, one JSON object a line: time, name, key id, SHA-256 of the message.
 
     The line is in the file (of mode 0600, only ever appended to) before the signature leaves; it
-    is not waited for until the disk has it.
+    is not waited for until the disk has it. Its folder is made if need be: a signer whose keys
+    are in a security module begins without one.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._file, self._clock = os.open(path, flags, 0o600), clock
 

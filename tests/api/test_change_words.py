@@ -45,7 +45,11 @@ def facts_of(city: City) -> list[tuple[int, dict[str, Any], tuple[str, ...]]]:
         (kinds.KEY_CHANGED, change_facts.key_changed(kid, "suspend"), ("暂停使用", name)),
         (kinds.KEY_CHANGED, change_facts.key_changed(kid, "resume"), ("恢复使用", "resume")),
         (kinds.KEY_CHANGED, change_facts.key_changed(kid, "retire"), ("退役", "retire")),
-        (kinds.KEY_CHANGED, compromise, ("泄露", "第 77 条", "5 entries", "2026-09-22T10:20:00+08:00")),
+        (
+            kinds.KEY_CHANGED,
+            compromise,
+            ("泄露", "第 77 条", "5 entries", "2026-09-22T10:20:00+08:00"),
+        ),
         (kinds.DEPARTMENT_CHANGED, change_facts.renamed("market", "新名", "New"), (name, "新名")),
         (kinds.DEPARTMENT_CHANGED, change_facts.merged("market", "health"), (name, "(health)")),
         (kinds.DEPARTMENT_CHANGED, change_facts.closed("market"), (name, "撤销", "close")),

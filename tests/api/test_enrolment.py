@@ -276,6 +276,15 @@ def test_a_founding_without_two_officers_can_be_done_again(tmp_path: Path) -> No
     city.close()
 
 
+def test_a_city_whose_database_is_gone_is_not_founded_again(folder: Path) -> None:
+    """The log's key is in custody still: a second genesis would be a second history."""
+    for file in folder.glob("zhenglian.db*"):
+        file.unlink()
+    with pytest.raises(ServiceError) as caught:
+        found_city(settings_of(folder), Clock())
+    assert caught.value.code == "found-custody-used"
+
+
 def test_two_processes_found_one_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither has seen the other's genesis when it writes its own."""
     settings, genesis = settings_of(tmp_path / "var"), founding._genesis

@@ -1,5 +1,6 @@
 """A city whose signatures are all made by a signer process."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from fastapi.testclient import TestClient
 
 import keys.custody.keyfile
 from api.app import create_app
+from api.signing.server import SigningLog
 from keys.custody import FileCustody
 from tests.api.conftest import STRETCH
 from tests.api.service import PASSPHRASE as CITY_PASSPHRASE
@@ -55,3 +57,13 @@ def test_a_city_issues_through_the_signer_and_says_when_it_is_away(
         signer.start("--no-create")
         assert service.post("market", "/v1/licences", issue).status_code == 201
     city.close()
+
+
+def test_the_log_of_a_signer_makes_its_folder(tmp_path: Path) -> None:
+    """A signer in front of a security module begins in an empty folder."""
+    path = tmp_path / "new" / "data" / "signer.log"
+    log = SigningLog(path, lambda: 0.0)
+    log("operator", bytes(8), b"message")
+    log.close()
+    assert json.loads(path.read_text())["name"] == "operator"
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -70,9 +70,10 @@ def same_answers(twin: Twin, authorities: Authorities, times: set[int], indices:
         assert key is not None
         assert key.issuer == f"{ORIGIN}/{twin.department_of(name)}"
         leaks = [e.facts["since"] for e in twin.key_events(name) if "since" in e.facts]
-        by_time = [(at, None, listed) for at in times for listed in (False, True)]
+        by_time = [(at, None, listed) for at in times for listed in (None, False, True)]
         by_index = [
-            (at, index, False)
+            (at, index, listed)
+            for listed in (None, False)
             for index in indices
             for at in (*ends, *leaks, *(since - 1 for since in leaks))
         ]

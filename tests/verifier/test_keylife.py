@@ -65,23 +65,26 @@ STANDING = [
     ({"retired": Moment(50, 500)}, 500, None, False, BEFORE_RETIREMENT),
     ({"retired": Moment(50, 500)}, 501, None, False, "key-retired"),
     # compromised since 600 and index 60, told at index 90
-    ({"compromise": LEAK}, 599, 59, False, BEFORE_COMPROMISE),
-    ({"compromise": LEAK}, 599, 60, False, "key-compromised"),
-    ({"compromise": LEAK}, 600, 59, False, "key-compromised"),
+    ({"compromise": LEAK}, 599, 59, None, BEFORE_COMPROMISE),
+    ({"compromise": LEAK}, 599, 59, True, BEFORE_COMPROMISE),
+    ({"compromise": LEAK}, 599, 59, False, "key-compromised"),  # proven by a forked log
+    ({"compromise": LEAK}, 599, 60, None, "key-compromised"),
+    ({"compromise": LEAK}, 600, 59, None, "key-compromised"),
+    ({"compromise": LEAK}, 599, None, None, "key-compromised"),
     ({"compromise": LEAK}, 599, None, False, "key-compromised"),
     ({"compromise": LEAK}, 599, None, True, BEFORE_COMPROMISE),
     ({"compromise": LEAK}, 600, None, True, "key-compromised"),
     ({"compromise": LEAK}, 599, 61, True, "key-compromised"),
-    ({"compromise": LEAK, "retired": Moment(50, 500)}, 400, 49, False, BEFORE_COMPROMISE),
-    ({"compromise": LEAK, "retired": Moment(50, 500)}, 400, 51, False, "key-retired"),
-    ({"compromise": LEAK, "suspended": (50,), "suspended_at": (500,)}, 400, 51, False,
+    ({"compromise": LEAK, "retired": Moment(50, 500)}, 400, 49, None, BEFORE_COMPROMISE),
+    ({"compromise": LEAK, "retired": Moment(50, 500)}, 400, 51, None, "key-retired"),
+    ({"compromise": LEAK, "suspended": (50,), "suspended_at": (500,)}, 400, 51, None,
      "key-suspended"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("life", "at", "index", "listed", "wanted"), STANDING)
 def test_standing(
-    life: dict[str, Any], at: int, index: int | None, listed: bool, wanted: str
+    life: dict[str, Any], at: int, index: int | None, listed: bool | None, wanted: str
 ) -> None:
     if wanted in (IN_FORCE, BEFORE_COMPROMISE, BEFORE_RETIREMENT, BEFORE_SUSPENSION):
         assert check_standing(key(**life), at, index=index, signed_before=listed) == wanted

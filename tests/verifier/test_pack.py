@@ -7,6 +7,7 @@ import pytest
 
 from tests.city import (
     BUSINESS,
+    FOOD,
     HOSPITAL,
     ISSUED_AT,
     MAX_STATUS_AGE,
@@ -23,7 +24,7 @@ from verifier.cose import parse_sign1, sign_sign1
 from verifier.errors import Refused
 from verifier.judge import judge
 from verifier.kinds import DEPARTMENT_CHANGED, KEY
-from verifier.pack import MAX_PACK, Enrolment, open_pack, sign_pack
+from verifier.pack import MAX_PACK, Enrolment, open_pack, read_pack, sign_pack
 from verifier.signedlist import SignedList
 from verifier.statement import Content
 from verifier.status import TYP as STATUS
@@ -406,6 +407,27 @@ def test_a_signature_that_nobody_here_can_check_is_not_called_wrong(
     statuses = open_pack(by_old).statuses
     with refused("suite-missing"):
         statuses.lookup(f"{city.origin}/market", 0, 0)
+
+
+def test_a_machine_without_a_suite_checks_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One department signs with SM2: the others' licences are judged, its own never green."""
+    city = City()
+    city.add_department("fire", "消防救援局", "Fire", [FOOD], "sm2")
+    ours, theirs = city.issue(), city.issue("fire", FOOD)
+    pack = city.pack()
+    assert not read_pack(pack, thorough=True).missing
+    tokens = city.pack_content().statuses
+    spoiled = [tokens[0][:-1] + bytes([tokens[0][-1] ^ 1]), *tokens[1:]]
+    forged = city.pack(statuses=spoiled)
+    monkeypatch.setattr("keys.suites.sm2_wheel.gmssl_pyx", None)
+    found = read_pack(pack, thorough=True)
+    assert list(found.missing) == ["pip install zhenglian[sm2]"]
+    assert judge(ours.qr(), found.trust, NOW).code == "valid"
+    for _ in range(2):
+        verdict = judge(theirs.qr(), found.trust, NOW)
+        assert (verdict.colour, verdict.code) == ("red", "suite-missing")
+    with refused("status-wrong-signer"):  # what can be checked still is
+        read_pack(forged, thorough=True)
 
 
 # --- lists of what compromised keys had signed ---------------------------------------------------

@@ -137,7 +137,9 @@ class Twin:
             codes.add("key-out-of-date")
         return codes
 
-    def standing(self, key: str, at: int, index: int | None, listed: bool) -> tuple[str, set[str]]:
+    def standing(
+        self, key: str, at: int, index: int | None, listed: bool | None
+    ) -> tuple[str, set[str]]:
         """The rule that lets an entry count, and the codes of all that forbid it."""
         enrolled, codes, rule = self.enrolment(key), set(), "key-in-force"
         assert enrolled is not None
@@ -158,8 +160,11 @@ class Twin:
                     codes.add("key-retired")
             elif act == "compromise":
                 leaked = True
-                before = listed if index is None else index < event.facts["before"]
-                if at >= event.facts["since"] or not before:
+                if at >= event.facts["since"]:
+                    codes.add("key-compromised")
+                if index is None and listed is not True:
+                    codes.add("key-compromised")
+                if index is not None and (index >= event.facts["before"] or listed is False):
                     codes.add("key-compromised")
         if suspended:
             codes.add("key-suspended")
