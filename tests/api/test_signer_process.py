@@ -306,6 +306,7 @@ def test_a_signer_that_does_not_answer_is_not_waited_for_for_ever(running: Signe
     market = RemoteCustody(connection).open("market")
     assert running.process is not None
     running.process.send_signal(signal.SIGSTOP)
+    os.waitpid(running.process.pid, os.WUNTRACED)  # until it has stopped
     with refuses("signer-unreachable"):
         market.sign(b"m")
     running.process.send_signal(signal.SIGCONT)
