@@ -22,16 +22,18 @@ from api.settings import Settings
 from api.signers import Signers
 from api.tables import ENROLMENTS, METADATA
 from api.vault import Vault
+from keys.custody import Custody, FileCustody
+from keys.errors import KeysError
 from keys.names import cose_key_bytes
 from ledger.ledger import Ledger
 from ledger.model import Appended, Draft
 from ledger.stores import open_store
 from verifier.authorities import OPERATOR, Authorities
 from verifier.kinds import GENESIS
-from verifier.note import NoteSigner, make_vkey
+from verifier.note import MLDSA44, NoteSigner, make_vkey
 from verifier.statement import Content, parse_statement, sign_statement
 
-LOG_KEY, KEK, PSEUDONYM = "log", "kek", "pseudonym"
+LOG_KEY, LOG_PQ_KEY, KEK, PSEUDONYM = "log", "log-pq", "kek", "pseudonym"
 OFFICERS_NEEDED = 2
 """Of the operator, at the genesis; each change takes two."""
 _log = logging.getLogger("zhenglian.city")
@@ -61,6 +63,8 @@ def found(
     for name, kind in ((LOG_KEY, "ed25519"), (OPERATOR, suite)):
         if name not in present:
             custody.create(name, kind)
+    if LOG_PQ_KEY not in present:
+        _make_log_pq_key(custody, files)
     kept = {entry.name for entry in files.list()}
     for name in (KEK, PSEUDONYM):
         if name not in kept:
@@ -75,6 +79,16 @@ def found(
             raise
         _log.info("founded %s", settings.origin)
     return city
+
+
+def _make_log_pq_key(custody: Custody, files: FileCustody) -> None:
+    """In a file where the custody of the other keys, such as a token, cannot hold its suite."""
+    try:
+        custody.create(LOG_PQ_KEY, "ml-dsa-44")
+    except KeysError as error:
+        if error.code != "key-suite-elsewhere":
+            raise
+        files.create(LOG_PQ_KEY, "ml-dsa-44")
 
 
 def _check_new(city: City) -> None:
@@ -94,6 +108,7 @@ def _genesis(city: City, officers: Sequence[Card]) -> None:
         facts={
             "origin": settings.origin,
             "log": make_vkey(settings.origin, city.custody.open(LOG_KEY).public).text(),
+            "log_pq": city.custody.open(LOG_PQ_KEY).public,
             "name_zh": settings.name_zh,
             "name_en": settings.name_en,
             "key": cose_key_bytes(operator.suite, operator.public),
@@ -124,6 +139,14 @@ class _FoundedMeanwhile(Exception):
     """Another process founded the city first; nothing was written."""
 
 
+def _log_signers(custody: Custody, origin: str) -> list[NoteSigner]:
+    """Of every checkpoint: Ed25519 first, then ML-DSA-44."""
+    return [
+        NoteSigner(origin, custody.open(LOG_KEY)),
+        NoteSigner(origin, custody.open(LOG_PQ_KEY), MLDSA44),
+    ]
+
+
 def open_city(
     settings: Settings,
     *,
@@ -134,7 +157,7 @@ def open_city(
     may still sign."""
     files = file_custody(settings, read_passphrase(settings))
     custody = city_custody(settings, files)
-    log_signer = custody.open(LOG_KEY)
+    log_signers = _log_signers(custody, settings.origin)
     store = open_store(settings.database_url)
     store.create(METADATA)
     city = City(
@@ -143,7 +166,7 @@ def open_city(
         ledger=Ledger.open(
             store,
             origin=settings.origin,
-            signers=[NoteSigner(settings.origin, log_signer)],
+            signers=log_signers,
             clock=clock,
         ),
         catalogue=load_catalogue(settings.catalogue),

@@ -70,7 +70,7 @@ class Ledger:
                 _check_published(reader, head, published, origin, key)  # 2
         if not signers:
             return cls(store, origin, None)
-        publisher = Publisher(store, origin, signers)
+        publisher = Publisher(store, origin, signers, clock)
         publisher.publish(head)  # 3
         return cls(store, origin, Sequencer(store, publisher, clock))
 

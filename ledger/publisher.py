@@ -1,6 +1,6 @@
 """Signing and publishing checkpoints: only committed heads, never a smaller one after a larger."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ledger.errors import LedgerError
 from ledger.model import Head, Published
@@ -10,12 +10,20 @@ from verifier.note import NoteSigner, parse_note
 
 
 class Publisher:
-    """Signs heads of one origin. Used by one thread at a time; other processes may publish too."""
+    """Signs heads of one origin; `clock` gives Unix seconds. Used by one thread at a time; other
+    processes may publish too."""
 
-    def __init__(self, store: Store, origin: str, signers: Sequence[NoteSigner]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        origin: str,
+        signers: Sequence[NoteSigner],
+        clock: Callable[[], float],
+    ) -> None:
         self._store = store
         self._origin = origin
         self._signers = tuple(signers)
+        self._clock = clock
         self._latest: Published | None = None
 
     def publish(self, head: Head) -> Published:
@@ -27,7 +35,7 @@ class Publisher:
         if self._latest is not None and self._latest.size >= head.size:
             return self._latest
         ours = Checkpoint(self._origin, head.size, head.root)
-        note = sign_checkpoint(ours, self._signers)
+        note = sign_checkpoint(ours, self._signers, int(self._clock()))
         latest = self._store.publish(Published(head.size, note))
         if latest.size < head.size:
             raise LedgerError("ledger-inconsistent", "the checkpoint was not stored")

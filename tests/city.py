@@ -112,9 +112,10 @@ class Licence:
 
 
 class City:
-    """Its ledger is `entries`; `authorities` follows every enrolment."""
+    """Its ledger is `entries`; `authorities` follows every enrolment. Any `quorum` of its three
+    witnesses must cosign; with None it has no witness policy."""
 
-    def __init__(self, origin: str = ORIGIN) -> None:
+    def __init__(self, origin: str = ORIGIN, quorum: int | None = 2) -> None:
         self.origin = origin
         self.entries: list[bytes] = []
         self.enrolments: list[int] = []
@@ -131,12 +132,20 @@ class City:
         self.signed_lists: dict[bytes, SignedList] = {}
         self._subjects = 0
         key = cose_key_bytes(self.operator.suite, self.operator.public)
-        facts = {"origin": origin, "log": self.log.key.text(), "key": key}
+        self.log_pq = NoteSigner(origin, signer(f"log of {origin}", "ml-dsa-44"), 0x06)
+        facts = {
+            "origin": origin,
+            "log": self.log.key.text(),
+            "log_pq": self.log_pq.key.public,
+            "key": key,
+        }
         officers = officer_facts(origin, self.officers)
         names = {"name_zh": "示例市", "name_en": "Sample City", "officers": officers}
         self.enrol(Content(kinds.GENESIS, facts={**facts, **names}))
         self.add_department("market", "市场监督管理局", "Market Supervision", [BUSINESS, FOOD])
         self.add_department("health", "卫生健康委", "Health Commission", [HOSPITAL], "es256")
+        if quorum is not None:
+            self.set_witnesses(self.policy_text(quorum))
 
     # --- the ledger ----------------------------------------------------------------------------
 
@@ -214,6 +223,14 @@ class City:
         self.departments[slug] = key
         return key
 
+    def set_witnesses(
+        self, policy: str, *, override: str | None = None, issued_at: int = ISSUED_AT - 86_400
+    ) -> int:
+        """Sets the witness policy; the ledger index of that statement."""
+        facts = {"policy": policy} | ({} if override is None else {"override": override})
+        self.enrol(Content(kinds.WITNESSES, facts=facts), issued_at=issued_at)
+        return self.enrolments[-1]
+
     def compromise(self, key: Signer, *, since: int, told: int) -> SignedList:
         """Reports that others have a key; the list of what it signed before `since`."""
         before = next(
@@ -264,7 +281,7 @@ class City:
         frontier.extend(map(leaf_hash, self.entries))
         body = Checkpoint(self.origin, len(self.entries), frontier.root())
         lines = [cosign(body.body(), at, witness) for witness in self.witnesses[:witnesses]]
-        return add_cosignatures(sign_checkpoint(body, [self.log]), lines)
+        return add_cosignatures(sign_checkpoint(body, [self.log, self.log_pq], ISSUED_AT), lines)
 
     def proof(self, index: int, *, witnesses: int = 3) -> TlogProof:
         return TlogProof(index, tuple(self.path(index)), self.checkpoint(witnesses=witnesses))
@@ -355,11 +372,12 @@ class City:
         ]
 
     def policy_text(self, quorum: int = 2) -> str:
-        """Any `quorum` of the three witnesses."""
+        """Any `quorum` of the three witnesses; none if it is 0."""
         names = ["audit", "archive", "court"]
-        lines = [f"log {self.log.key.text()}"]
+        if not quorum:
+            return "quorum none\n"
         pairs = zip(names, self.witnesses, strict=True)
-        lines += [f"witness {name} {witness.key.text()}" for name, witness in pairs]
+        lines = [f"witness {n} {w.key.text()} https://{w.name}/" for n, w in pairs]
         lines += [f"group all-of-them {quorum} {' '.join(names)}", "quorum all-of-them", ""]
         return "\n".join(lines)
 
@@ -372,7 +390,6 @@ class City:
             made_at=SYNCED_AT,
             use_until=USE_UNTIL,
             max_status_age=MAX_STATUS_AGE,
-            policy=self.policy_text(),
             checkpoint=self.checkpoint(),
             enrolments=[Enrolment(i, self.entries[i]) for i in self.enrolments],
             hashes=self.multiproof(self.enrolments),

@@ -19,7 +19,7 @@ A genesis founds the register. Every other statement of authority must, in this 
 from collections.abc import Iterator
 from hashlib import sha256
 
-from verifier.authority_facts import text
+from verifier.authority_facts import Facts, text
 from verifier.authority_rules import (
     RULES,
     Effect,
@@ -40,7 +40,9 @@ from verifier.keylife import (
     check_use,
 )
 from verifier.kinds import CHANGES, GENESIS
-from verifier.note import VerifierKey, parse_vkey
+from verifier.logged_policy import LoggedPolicy
+from verifier.note import ED25519, MLDSA44, VerifierKey, make_vkey, parse_vkey
+from verifier.policy import Policy
 from verifier.register import Anchor, Department, Officer, Register
 from verifier.statement import Statement
 
@@ -93,6 +95,11 @@ class Authorities:
         return self.register.log_key
 
     @property
+    def log_pq_key(self) -> VerifierKey | None:
+        """The log's ML-DSA-44 key (type 0x06); None of a ledger that signs with one key only."""
+        return self.register.log_pq_key
+
+    @property
     def departments(self) -> dict[str, Department]:
         """By issuer."""
         return self.register.departments
@@ -111,6 +118,33 @@ class Authorities:
     def anchors(self) -> dict[bytes, Anchor]:
         """By SHA-256 of the certificate."""
         return self.register.anchors
+
+    @property
+    def policy(self) -> Policy | None:
+        """The witness policy in force; None where no witness is asked. Raises as `policy_at`."""
+        logged = self.policy_at(self.register.last.index + 1)
+        return None if logged is None else logged.policy
+
+    @property
+    def policy_override(self) -> str:
+        """The reason of the policy in force, if it is an override; else ""."""
+        policies = self.register.policies
+        return policies[-1].override if policies else ""
+
+    @property
+    def policy_index(self) -> int | None:
+        """The ledger index of the statement that set the policy in force."""
+        policies = self.register.policies
+        return policies[-1].told.index if policies else None
+
+    def policy_at(self, size: int) -> LoggedPolicy | None:
+        """The witness policy that governs checkpoints of `size` entries: the latest one among
+        them. Raises the `Refused` of a signature that it rests on."""
+        below = (each for each in reversed(self.register.policies) if each.told.index < size)
+        logged = next(below, None)
+        if logged is not None and self._evidence.is_open:
+            self._evidence.settle([logged.told.index])
+        return logged
 
     @property
     def last(self) -> Moment:
@@ -180,6 +214,15 @@ class Authorities:
         _signed(sign1, key, "document-bad-signature").run()
         return key
 
+    def decided_by(self, statement: Statement) -> tuple[str, ...]:
+        """The duty names of who proposed and who approved a change that took effect; none for a
+        genesis."""
+        if statement.content.kind not in CHANGES:
+            return ()
+        signed = parse_change(statement.content)
+        officers = (self.register.officer_of(each.kid) for each in signed)
+        return tuple(officer.id for officer in officers if officer is not None)
+
     def settle_all(self) -> list[str]:
         """Makes every check that was put off; raises the `Refused` of the first that fails.
 
@@ -241,10 +284,11 @@ class Authorities:
         if statement.issuer != issuer or kid != statement.kid:
             raise Refused("enrolment-malformed", "the genesis names another key or issuer")
         log_key = parse_vkey(vkey)
-        if log_key.name != origin:
-            raise Refused("enrolment-malformed", "log key of another origin")
+        if log_key.name != origin or log_key.type != ED25519:
+            raise Refused("enrolment-malformed", "log key of another origin or type")
         names = text(facts, "name_zh"), text(facts, "name_en")
-        register = Register(origin, *names, log_key=log_key, kids={kid: ""})
+        log_pq_key = _log_pq_key(facts, origin)
+        register = Register(origin, *names, log_key, log_pq_key, kids={kid: ""})
         officers = read_officers(register, facts, OPERATOR, index)
         if len(officers.found) < 2:
             raise Refused("officers-too-few")
@@ -304,6 +348,16 @@ def _check_entitled(effect: Effect, proposer: Officer, approver: Officer) -> Non
             raise Refused("officer-not-entitled", f"{officer.id} → {effect.concerns}")
     if effect.own and effect.concerns not in (proposer.of, approver.of):
         raise Refused("change-needs-own-officer", effect.concerns)
+
+
+def _log_pq_key(facts: Facts, origin: str) -> VerifierKey | None:
+    """The log's ML-DSA-44 key, of which a genesis gives the 1312 bytes of the public half."""
+    public = facts.get("log_pq")
+    if public is None:
+        return None
+    if type(public) is not bytes:
+        raise Refused("enrolment-malformed", "log_pq")
+    return make_vkey(origin, public, MLDSA44)
 
 
 def _signed(sign1: Sign1, signer: EnrolledKey | Officer, code: str) -> SignatureCheck:

@@ -25,6 +25,7 @@ from verifier.note import (
     parse_note,
     sign_note,
     verify_note,
+    verify_signatures,
 )
 
 __all__ = [
@@ -83,32 +84,42 @@ def parse_checkpoint(text: str) -> Checkpoint:
     )
 
 
-def open_checkpoint(data: bytes, log_key: VerifierKey) -> Checkpoint:
+def open_checkpoint(
+    data: bytes, log_key: VerifierKey, second: VerifierKey | None = None
+) -> Checkpoint:
     """The checkpoint in a note signed by its log.
 
     1. The note parses and `log_key` signed it (refusals of `verifier.note`).
-    2. The text is a checkpoint (refusals of `parse_checkpoint`).
-    3. Its origin is the name of the key (`checkpoint-origin`).
+    2. So did `second`, the log's other key, where one is given (`checkpoint-second-signature`).
+    3. The text is a checkpoint (refusals of `parse_checkpoint`).
+    4. Its origin is the name of the key (`checkpoint-origin`).
 
     Whether enough witnesses saw it is `verifier.policy`'s question.
     """
-    return checkpoint_of(parse_note(data), log_key)
+    return checkpoint_of(parse_note(data), log_key, second)
 
 
-def checkpoint_of(note: Note, log_key: VerifierKey) -> Checkpoint:
+def checkpoint_of(
+    note: Note, log_key: VerifierKey, second: VerifierKey | None = None
+) -> Checkpoint:
     """`open_checkpoint` for a note already parsed; the numbers are explained there."""
     verify_note(note, [log_key])  # 1
-    checkpoint = parse_checkpoint(note.text)  # 2
-    if checkpoint.origin != log_key.name:  # 3
+    if second is not None and not verify_signatures(note, [second], at_least=0):  # 2
+        raise Refused("checkpoint-second-signature", second.name[:64])
+    checkpoint = parse_checkpoint(note.text)  # 3
+    if checkpoint.origin != log_key.name:  # 4
         raise Refused("checkpoint-origin", checkpoint.origin[:64])
     return checkpoint
 
 
-def sign_checkpoint(checkpoint: Checkpoint, signers: Sequence[NoteSigner]) -> bytes:
-    """The note a log publishes; one of `signers` must bear the origin (`checkpoint-origin`)."""
+def sign_checkpoint(
+    checkpoint: Checkpoint, signers: Sequence[NoteSigner], timestamp: int | None = None
+) -> bytes:
+    """The note a log publishes; one of `signers` must bear the origin (`checkpoint-origin`).
+    `timestamp`, Unix seconds, is for those that sign the time."""
     if all(signer.name != checkpoint.origin for signer in signers):
         raise Refused("checkpoint-origin", checkpoint.origin[:64])
-    return sign_note(checkpoint.body(), signers)
+    return sign_note(checkpoint.body(), signers, timestamp)
 
 
 def cosign(body: str, timestamp: int, witness: NoteSigner) -> NoteSignature:

@@ -43,6 +43,10 @@ class Refused(ZhenglianError):
             "检查点来源与密钥名称不符",
             "the checkpoint's origin is not the name of its key",
         ),
+        "checkpoint-second-signature": (
+            "检查点缺少账本的第二个签名（抗量子）",
+            "the checkpoint lacks the log's second signature (post-quantum)",
+        ),
         "policy-malformed": (
             "见证策略不合规",
             "not a well-formed witness policy (C2SP tlog-policy)",
@@ -52,6 +56,18 @@ class Refused(ZhenglianError):
             "no log of the policy has signed this checkpoint",
         ),
         "policy-quorum-not-met": ("见证方不足", "too few witnesses have cosigned this checkpoint"),
+        "witnesses-malformed": (
+            "见证策略不能登记入账",
+            "this witness policy cannot stand in the ledger",
+        ),
+        "witnesses-override-missing": (
+            "所需见证方少于现行策略，属例外，须写明理由",
+            "fewer witnesses can meet this policy than the one in force: it takes a reason",
+        ),
+        "witnesses-override-of-nothing": (
+            "尚无见证策略，无从例外",
+            "there is no witness policy yet, so nothing to override",
+        ),
         "proof-malformed": ("存证证明格式不合规", "not a well-formed proof (C2SP tlog-proof)"),
         "proof-not-compact": (
             "附加数据、扩展行或非账本的首个签名不能放入二维码",

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from keys.errors import KeysError
 from keys.signer import Signer
 from keys.suites import SUITES
-from verifier.codec import b64decode, b64encode
+from verifier.codec import b64decode, b64encode, parse_decimal
 from verifier.errors import Refused
 
 MAX_NOTE_SIZE = 1 << 20
@@ -26,9 +26,13 @@ MAX_SIGNATURES = 64
 MAX_SIGNATURE_SIZE = 16 << 10
 MAX_NAME = 1024
 MAX_TIMESTAMP = 2**63 - 1
+ED25519, COSIGNATURE, MLDSA44 = 0x01, 0x04, 0x06
+"""Types of signatures: see `TYPES`."""
 _MAX_VKEY = 16 << 10
 _KEY_ID_SIZE = 4
 _STAMP_SIZE = 8
+_HASH_SIZE = 32
+_MAX_COSIGNED_NAME = 255
 _DASH = "\u2014 "
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
@@ -38,6 +42,49 @@ def cosignature_message(timestamp: int, body: str) -> bytes:
     if not 0 <= timestamp <= MAX_TIMESTAMP:
         raise Refused("note-timestamp", str(timestamp))
     return f"cosignature/v1\ntime {timestamp}\n{body}".encode()
+
+
+def subtree_message(
+    name: str, timestamp: int, *, origin: str, start: int, end: int, root: bytes
+) -> bytes:
+    """What an ML-DSA-44 cosignature signs: `cosigned_message` of C2SP tlog-cosignature.
+
+    `name` is the cosigner's, `[start, end)` the leaves below the 32-byte `root`; of a checkpoint
+    `start` is 0 and `end` its size. `timestamp`, Unix seconds, is 0 where the cosigner does not
+    say that this is the largest tree it has seen, and always where `start` is not 0.
+    Refused: `note-timestamp`, `note-key-name`, `checkpoint-malformed`.
+    """
+    if not 0 <= timestamp <= MAX_TIMESTAMP or (start and timestamp):
+        raise Refused("note-timestamp", str(timestamp))
+    if not 0 <= start <= end <= MAX_TIMESTAMP or len(root) != _HASH_SIZE:
+        raise Refused("checkpoint-malformed", f"[{start}, {end})")
+    parts = (
+        b"subtree/v1\n\0",
+        _opaque(name, "note-key-name"),
+        timestamp.to_bytes(8, "big"),
+        _opaque(origin, "checkpoint-malformed"),
+        start.to_bytes(8, "big"),
+        end.to_bytes(8, "big"),
+        root,
+    )
+    return b"".join(parts)
+
+
+def _opaque(text: str, code: str) -> bytes:
+    data = text.encode()
+    if not 1 <= len(data) <= _MAX_COSIGNED_NAME:
+        raise Refused(code, text[:64])
+    return len(data).to_bytes(1, "big") + data
+
+
+def _checkpoint_message(name: str, timestamp: int, text: str) -> bytes:
+    """`subtree_message` of a checkpoint's text; its extension lines are not signed."""
+    lines = text.split("\n", 3)
+    if len(lines) != 4:
+        raise Refused("checkpoint-malformed", "fewer than three lines")
+    size = parse_decimal(lines[1], max_value=MAX_TIMESTAMP)
+    root = b64decode(lines[2], max_bytes=_HASH_SIZE)
+    return subtree_message(name, timestamp, origin=lines[0], start=0, end=size, root=root)
 
 
 class SignatureType(NamedTuple):
@@ -53,10 +100,12 @@ class SignatureType(NamedTuple):
 
 
 TYPES: Mapping[int, SignatureType] = {
-    0x01: SignatureType(-19, False, lambda _name, _time, text: text.encode()),
-    0x04: SignatureType(-19, True, lambda _name, time, text: cosignature_message(time, text)),
+    ED25519: SignatureType(-19, False, lambda _name, _at, text: text.encode()),
+    COSIGNATURE: SignatureType(-19, True, lambda _name, at, text: cosignature_message(at, text)),
+    MLDSA44: SignatureType(-48, True, _checkpoint_message),
 }
-"""Types of note signatures understood here, by their identifier byte (C2SP signed-note)."""
+"""Types of note signatures understood here, by their identifier byte (C2SP signed-note): Ed25519
+over the text, Ed25519 and ML-DSA-44 over a checkpoint and the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +155,26 @@ class Verified(NamedTuple):
 
 
 class NoteSigner:
-    """A named key that signs notes: type 0x01 signs the text, 0x04 cosigns a checkpoint."""
+    """A named key that signs notes: type 0x01 signs the text, 0x04 and 0x06 a checkpoint with the
+    time."""
 
     __slots__ = ("_signer", "_type", "key")
 
     def __init__(self, name: str, signer: Signer, type: int = 0x01) -> None:
+        if type in TYPES and signer.suite.cose_alg != TYPES[type].cose_alg:
+            raise Refused("note-key-type", f"{signer.suite.name} cannot sign type {type:#04x}")
         self.key = make_vkey(name, signer.public, type)
         self._type = TYPES[type]
         self._signer = signer
-        if signer.suite.cose_alg != self._type.cose_alg:
-            raise Refused("note-key-type", f"{signer.suite.name} cannot sign type {type:#04x}")
 
     @property
     def name(self) -> str:
         return self.key.name
+
+    @property
+    def stamped(self) -> bool:
+        """Whether its signatures say when they were made."""
+        return self._type.stamped
 
     def sign(self, text: str, timestamp: int | None = None) -> NoteSignature:
         """Sign `text`; a `timestamp` (Unix seconds) belongs to stamped types and only to them."""
@@ -209,10 +264,12 @@ def format_note(note: Note) -> bytes:
     return data
 
 
-def sign_note(text: str, signers: Sequence[NoteSigner]) -> bytes:
-    """Sign `text` with each signer, in their order (deterministic for Ed25519)."""
+def sign_note(text: str, signers: Sequence[NoteSigner], timestamp: int | None = None) -> bytes:
+    """Sign `text` with each signer, in their order (deterministic for Ed25519); `timestamp`, Unix
+    seconds, is for those that sign the time."""
     _check_text(text)
-    return format_note(Note(text, tuple(signer.sign(text) for signer in signers)))
+    lines = (signer.sign(text, timestamp if signer.stamped else None) for signer in signers)
+    return format_note(Note(text, tuple(lines)))
 
 
 def verify_note(note: Note, vkeys: Iterable[VerifierKey]) -> tuple[VerifierKey, ...]:

@@ -6,8 +6,8 @@ of its payload. Nothing in it is taken on the operator's word alone. What must b
     1  its form is the one encoding of what it says
     2  its statements of authority, genesis first, obey every rule (`verifier.authorities`)
     3  their log is the one that the counter knows, if it knows one
-    4  the log signed the checkpoint, witnesses enough for the policy cosigned it, and every
-       statement of authority is in its tree
+    4  the log signed the checkpoint with each of its keys, witnesses enough for the policy
+       that those statements set cosigned it, and every statement of authority is in its tree
     5  a key of the operator that could sign at made-at signed the pack
     6  a compromised key's list of what it signed before is the one that the ledger names
     7  every status list is a department's, by a key that could sign at its time
@@ -22,13 +22,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from keys.signer import Signer
 from verifier.authorities import Authorities, check_outside
 from verifier.checkpoint import Checkpoint, checkpoint_of, parse_checkpoint
 from verifier.cose import Sign1, parse_sign1, sign_sign1
 from verifier.errors import Refused
+from verifier.kinds import WITNESSES
+from verifier.logged_policy import LoggedPolicy
 from verifier.multiproof import check_multiproof
 from verifier.note import parse_note
 from verifier.pack_form import (
@@ -38,7 +40,6 @@ from verifier.pack_form import (
     encode_content,
     parse_content,
 )
-from verifier.policy import Policy, parse_policy
 from verifier.signedlist import SignedList
 from verifier.statement import parse_statement
 from verifier.status import StatusBook, StatusToken, parse_status_token
@@ -59,13 +60,21 @@ __all__ = [
 TYP: Final = "zl-p"
 
 
+class DecidedPolicy(NamedTuple):
+    """A witness policy of the ledger, and the duty names of the officers who decided it."""
+
+    logged: LoggedPolicy
+    by: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Pack:
     """A pack that was checked: the trust it brings, and what that rests on.
 
     `leaves` are the leaf hashes of its statements of authority by ledger index; `digest` is the
     SHA-256 of the file, `size` its bytes, `missing` what this machine would need to check the rest
-    of it: the keys concerned are refused when they are used.
+    of it: the keys concerned are refused when they are used. `policies` are the witness policies in
+    turn, the one in force last.
     """
 
     trust: Trust
@@ -74,6 +83,7 @@ class Pack:
     digest: bytes
     size: int
     missing: Sequence[str] = ()
+    policies: Sequence[DecidedPolicy] = ()
 
 
 def sign_pack(content: PackContent, signer: Signer) -> bytes:
@@ -113,16 +123,15 @@ def _uncollected() -> Iterator[None]:
 def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
     sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
     content = parse_content(sign1.payload)  # 1
-    authorities, leaves = _authorities(content)  # 2
+    authorities, leaves, policies = _authorities(content)  # 2
     if authorities.log_key is None:
         raise Refused("pack-malformed", "no genesis")
     if log_key is not None and authorities.log_key.text() != log_key:  # 3
         raise Refused("pack-other-ledger", authorities.origin)
     note = parse_note(content.checkpoint)
-    checkpoint = checkpoint_of(note, authorities.log_key)  # 4
-    policy: Policy | None = parse_policy(content.policy) if content.policy else None
-    if policy is not None:
-        policy.check(note)
+    checkpoint = checkpoint_of(note, authorities.log_key, authorities.log_pq_key)  # 4
+    if authorities.policy is not None:
+        authorities.policy.check(note)
     check_multiproof(
         list(leaves.items()), size=checkpoint.size, proof=content.hashes, root=checkpoint.root
     )
@@ -132,7 +141,6 @@ def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
     trust = Trust(
         authorities,
         {name.code: name for name in content.types},
-        policy,
         statuses,
         content.made_at,
         content.use_until,
@@ -145,7 +153,8 @@ def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
         missing = sorted({*authorities.settle_all(), *statuses.check_all()})
         for listed in signed_lists.values():
             listed.check()
-    return Pack(trust, checkpoint, leaves, sha256(data).digest(), len(data), missing)
+    digest = sha256(data).digest()
+    return Pack(trust, checkpoint, leaves, digest, len(data), missing, policies)
 
 
 def checkpoint_in(data: bytes) -> Checkpoint:
@@ -171,14 +180,20 @@ def check_status_signer(token: StatusToken, authorities: Authorities) -> None:
         raise Refused("status-wrong-signer", f"{token.issuer}: {error.code}") from error
 
 
-def _authorities(content: PackContent) -> tuple[Authorities, Mapping[int, bytes]]:
+def _authorities(
+    content: PackContent,
+) -> tuple[Authorities, Mapping[int, bytes], Sequence[DecidedPolicy]]:
     authorities = Authorities(deferred=True)
     leaves: dict[int, bytes] = {}
+    policies: list[DecidedPolicy] = []
     for enrolment in content.enrolments:
         statement = parse_statement(enrolment.statement)
         authorities.enrol(statement, enrolment.index)
         leaves[enrolment.index] = statement.leaf
-    return authorities, leaves
+        if statement.content.kind == WITNESSES:
+            logged, by = authorities.register.policies[-1], authorities.decided_by(statement)
+            policies.append(DecidedPolicy(logged, by))
+    return authorities, leaves, policies
 
 
 def _check_signer(sign1: Sign1, made_at: int, authorities: Authorities) -> None:

@@ -11,7 +11,8 @@ Text:                                   CBOR:
 
 The CBOR form never carries the checkpoint's text. The text is rebuilt from its parts, and the
 signatures are then checked over the rebuilt bytes. The first signature is the log's, and its key
-name the origin; there is no room for extra data or extension lines.
+name the origin; there is no room for extra data, extension lines, or signatures as long as those
+of ML-DSA, which the text form keeps.
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ MAX_EXTRA = 64 << 10
 _HEADER = "c2sp.org/tlog-proof@v1"
 _MAX_HEAD = 128 << 10
 _KEY_ID_SIZE = 4
+_MAX_SIGNATURE = 128  # bytes, in the CBOR form
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def proof_to_cbor(proof: TlogProof) -> list[Any]:
     signatures = [
         [line.name, line.key_id.to_bytes(_KEY_ID_SIZE, "big") + line.signature]
         for line in note.signatures
+        if len(line.signature) <= _MAX_SIGNATURE
     ]
     return [proof.index, b"".join(proof.hashes), [checkpoint.size, checkpoint.root, signatures]]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from keys.suites.base import Suite
 from verifier.chain import anchor_info
 from verifier.keylife import OPERATOR, EnrolledKey, Moment
+from verifier.logged_policy import LoggedPolicy
 from verifier.note import VerifierKey
 
 
@@ -80,20 +81,24 @@ class Anchor:
 class Register:
     """By issuer, key id, officer's id and SHA-256 of the certificate. Empty before the genesis.
 
-    `last` is the latest statement applied, `done` the digests of proposals that took effect,
-    `kids` every key id that was ever given out.
+    `policies` are all witness policies in turn, the one in force last; without any, no witness is
+    asked. `last` is the latest statement applied, `done` the digests of proposals that took effect,
+    `kids` every key id that was ever given out. The log signs with `log_key` and, where its genesis
+    names one, with `log_pq_key`.
     """
 
     origin: str = ""
     name_zh: str = ""
     name_en: str = ""
     log_key: VerifierKey | None = None
+    log_pq_key: VerifierKey | None = None
     departments: dict[str, Department] = field(default_factory=dict)
     keys: dict[bytes, EnrolledKey] = field(default_factory=dict)
     officers: dict[str, Officer] = field(default_factory=dict)
     anchors: dict[bytes, Anchor] = field(default_factory=dict)
     kids: dict[bytes, str] = field(default_factory=dict)
     done: set[bytes] = field(default_factory=set)
+    policies: tuple[LoggedPolicy, ...] = ()
     last: Moment = field(default_factory=lambda: Moment(-1, 0))
 
     def copy(self) -> "Register":

@@ -2,7 +2,8 @@
 
 What must be true, in order; each is named where it fails, and the audit goes on:
 
-     1  checkpoint   signed by the log's key (given, else the one that the genesis names)
+     1  checkpoint   signed by the log's key (given, else the one that the genesis names), and by
+                     its second key where the genesis names one
      2  witnesses    the cosignatures meet the witness policy, if one is given
      3  files        every tile and every entry bundle of that size is there and whole
      4  tree         leaf hashes, level-0 tiles, upper tiles and the signed root agree
@@ -273,3 +274,8 @@ class _Audit:
             self.findings.add("audit-no-genesis", 0)
         elif named != self.log_key:
             self.findings.add("audit-other-log-key", 0, detail=named.text())
+        elif (second := self.keyring.authorities.log_pq_key) is not None:
+            try:
+                open_checkpoint(self.note, self.log_key, second)
+            except Refused as error:
+                self.findings.add("audit-checkpoint-refused", path=CHECKPOINT, detail=error.code)

@@ -250,7 +250,7 @@ def test_founding_is_continued_where_it_was_cut(
         assert len(list(custody.list())) == made
     for _ in range(2):
         city = found_city(settings, Clock())
-        assert custody_of(city) == ["kek", "log", "operator", "pseudonym"]
+        assert custody_of(city) == ["kek", "log", "log-pq", "operator", "pseudonym"]
         assert parse_statement(city.ledger.entry(0)).content.kind == GENESIS
         assert city.ledger.size == 1
         assert set(city.authorities.officers) == set(CHIEFS)
