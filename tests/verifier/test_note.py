@@ -278,7 +278,7 @@ def test_signers_say_no() -> None:
     with refused("note-key-type"):
         signer(1, ORIGIN, 0x02)
     p256 = SoftwareSigner(SUITES[-9], b"\x01" * 32)
-    with refused("note-key-malformed"):
+    with refused("note-key-type"):
         NoteSigner(ORIGIN, p256)
     with refused("note-timestamp"):
         ALICE.sign(TEXT, 5)
