@@ -26,7 +26,9 @@ from verifier.kinds import (
     KEY_CHANGED,
     OFFICER,
     OFFICER_LEFT,
+    WITNESSES,
 )
+from verifier.logged_policy import read_witnesses
 from verifier.register import Anchor, Department, Officer, Register
 
 
@@ -349,6 +351,18 @@ def _ca_withdrawn(register: Register, facts: Facts, at: Moment) -> Effect:
     return Effect(OPERATOR, apply)
 
 
+def _witnesses(register: Register, facts: Facts, at: Moment) -> Effect:
+    only(facts, {"policy", "override"})
+    log_keys = {key.public for key in (register.log_key, register.log_pq_key) if key}
+    standing = register.policies[-1] if register.policies else None
+    logged = read_witnesses(facts, standing, log_keys, at)
+
+    def apply(register: Register) -> None:
+        register.policies = (*register.policies, logged)
+
+    return Effect(OPERATOR, apply)
+
+
 def _kid_of(cose_key: bytes) -> bytes:
     """The key id of a COSE_Key in its one encoding (RFC 9679)."""
     return sha256(cose_key).digest()[:KID_SIZE]
@@ -363,6 +377,7 @@ RULES: Final[Mapping[int, Callable[[Register, Facts, Moment], Effect]]] = {
     OFFICER_LEFT: _officer_left,
     CA: _ca,
     CA_WITHDRAWN: _ca_withdrawn,
+    WITNESSES: _witnesses,
 }
 
 

@@ -10,7 +10,7 @@ What must be true, in order; a failure ends the judgement, the rest is then "not
      6  content     every disclosure shown is one the statement holds a digest of
      7  validity    not issued in the future; today lies within its dates
      8  ledger      the entry is included in the tree of a checkpoint the log signed
-     9  witnesses   that checkpoint meets the witness policy
+     9  witnesses   that checkpoint meets the policy in force at its size
     10  status      a signed status says: valid
     11  freshness   that status and the trust itself are recent enough
 
@@ -32,7 +32,7 @@ from verifier.errors import Refused
 from verifier.keylife import BEFORE_COMPROMISE, BEFORE_RETIREMENT, BEFORE_SUSPENSION, IN_FORCE
 from verifier.kinds import LICENCE
 from verifier.merkle import leaf_hash
-from verifier.note import parse_note
+from verifier.note import MLDSA44, parse_note
 from verifier.proof import TlogProof, check_proof
 from verifier.qr import Presented, parse_payload
 from verifier.statement import Statement, check_statement
@@ -128,7 +128,7 @@ class _Judgement:
         self._validity(statement)
         if absent:
             raise self._fail(LEDGER, "not-in-ledger")
-        index = self._ledger(statement, presented.proof or proof)
+        index = self._ledger(statement, presented.proof, proof)
         self._standing(statement, key, index)
         self._status(statement)
         if not presented.disclosures:
@@ -280,8 +280,11 @@ class _Judgement:
         else:
             self._pass(VALIDITY)
 
-    def _ledger(self, statement: Statement, proof: TlogProof | None) -> int | None:
-        """The entry's place in the ledger, if it is proven."""
+    def _ledger(
+        self, statement: Statement, shown: TlogProof | None, found: TlogProof | None
+    ) -> int | None:
+        """The entry's place in the ledger, if it is proven, in the code or beside it."""
+        proof = shown or found
         if proof is None:
             self._skip(LEDGER, "no-proof")
             self._skip(WITNESSES, "no-proof")
@@ -291,19 +294,37 @@ class _Judgement:
         except (Refused, KeysError) as error:
             raise self._fail(LEDGER, error.code, error.detail) from error
         self._pass(LEDGER, detail=f"{proof.index} / {checkpoint.size}")
-        witnesses: tuple[str, ...] = ()
-        if self.trust.policy is None or not self.trust.policy.witnesses:
-            self._skip(WITNESSES, "no-policy")
-        else:
-            try:
-                met = self.trust.policy.check(parse_note(proof.checkpoint))
-            except (Refused, KeysError) as error:
-                raise self._fail(WITNESSES, error.code, error.detail) from error
-            witnesses = tuple(name for name, _ in met)
-            self._pass(WITNESSES, detail=", ".join(witnesses))
+        witnesses = self._witnesses(proof, checkpoint.size, in_code=shown is not None)
         leaf = leaf_hash(statement.raw)
         self.record = Record(leaf, proof.index, checkpoint.size, witnesses)
         return proof.index
+
+    def _witnesses(self, proof: TlogProof, size: int, *, in_code: bool) -> tuple[str, ...]:
+        """Who cosigned, by the policy that was in force at that size of the ledger.
+
+        A QR code leaves out signatures as long as those of ML-DSA: where they may make up what is
+        missing, nothing is decided.
+        """
+        try:
+            logged = self.trust.authorities.policy_at(size)
+            if logged is None or not logged.policy.least():
+                overridden = logged is not None and logged.override
+                self._skip(WITNESSES, "witnesses-overridden" if overridden else "no-policy")
+                return ()
+            policy = logged.policy
+            names = set(policy.cosigned(parse_note(proof.checkpoint)))
+        except (Refused, KeysError) as error:
+            raise self._fail(WITNESSES, error.code, error.detail) from error
+        witnesses = tuple(name for name in policy.witnesses if name in names)
+        long = {name for name, each in policy.witnesses.items() if each.key.type == MLDSA44}
+        if policy.is_met_by(names):
+            self._pass(WITNESSES, detail=", ".join(witnesses))
+        elif in_code and policy.is_met_by(names | long):
+            self._skip(WITNESSES, "witnesses-not-shown")
+        else:
+            detail = f"{len(names)} of {len(policy.witnesses)}"
+            raise self._fail(WITNESSES, "policy-quorum-not-met", detail)
+        return witnesses
 
     def _status(self, statement: Statement) -> None:
         content = statement.content

@@ -12,6 +12,7 @@ RULE_SET, DIGESTS, STATE, REASON, FACTS = 7, 8, 9, 10, 11
 GENESIS, DEPARTMENT, KEY = 1, 2, 3
 KEY_CHANGED, DEPARTMENT_CHANGED, OFFICER, OFFICER_LEFT = 4, 5, 6, 7
 CA, CA_WITHDRAWN = 8, 9
+WITNESSES = 10
 LICENCE, LICENCE_STATE = 16, 17
 CREDIT, CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_UPHELD = 32, 33, 34, 35
 CREDIT_CORRECTED, CREDIT_WITHDRAWN, CREDIT_REPAIRED, CREDIT_EXPIRED = 36, 37, 38, 39
@@ -48,6 +49,7 @@ KINDS: Mapping[int, Kind] = {
         _kind(OFFICER_LEFT, "officer-left", "经办人离任", {FACTS}, set()),
         _kind(CA, "ca", "认证机构登记", {FACTS}, set()),
         _kind(CA_WITHDRAWN, "ca-withdrawn", "认证机构撤销", {FACTS}, set()),
+        _kind(WITNESSES, "witnesses", "见证策略", {FACTS}, set()),
         _kind(
             LICENCE,
             "licence",
@@ -75,7 +77,17 @@ KINDS: Mapping[int, Kind] = {
     )
 }
 CHANGES = frozenset(
-    {DEPARTMENT, KEY, KEY_CHANGED, DEPARTMENT_CHANGED, OFFICER, OFFICER_LEFT, CA, CA_WITHDRAWN}
+    {
+        DEPARTMENT,
+        KEY,
+        KEY_CHANGED,
+        DEPARTMENT_CHANGED,
+        OFFICER,
+        OFFICER_LEFT,
+        CA,
+        CA_WITHDRAWN,
+        WITNESSES,
+    }
 )
 """Changes of authority: two officers decide each (`verifier.change`)."""
 AUTHORITY_KINDS = CHANGES | {GENESIS}

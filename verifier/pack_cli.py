@@ -27,11 +27,13 @@ from verifier.pack_report import (
     key_line,
     made_at,
     missing_rows,
+    override_rows,
     pack_colour,
     pack_json,
     pack_page,
 )
 from verifier.pack_update import apply_update, check_successor, is_update, parse_update
+from verifier.policy_report import policy_json, policy_rows
 from verifier.report import Page, clock
 from verifier.terminal import (
     EXIT,
@@ -225,6 +227,10 @@ def _update(
                 for key in (authorities.keys[kid] for kid in keys)
             ]
         )
+    policies = new.policies[len(old.policies) :]
+    if policies:
+        page.heading("见证策略变化", "Changes of the witness policy")
+        page.rows(policy_rows(policies, page))
     return EXIT[Colour.GREEN], {
         "document": "trust-pack-update",
         "colour": Colour.GREEN.value,
@@ -234,6 +240,7 @@ def _update(
         "received_bytes": found.received,
         "from": _mark(old),
         "to": _mark(new),
+        "policies": [policy_json(each) for each in policies],
         "keys": [
             key_json(new.trust, new.trust.authorities.keys[kid], now)
             for kid in changed_keys(old, new)
@@ -317,6 +324,7 @@ def _summary(pack: Pack, now: int, page: Page) -> list[tuple[str, str, Any]]:
         ("可用至 (北京)", "Use until (Beijing)", clock(trust.use_until)),
         ("文件大小", "Size", f"{pack.size:,} B"),
         ("文件指纹", "SHA-256", pack.digest.hex()),
+        *override_rows(pack),
         *missing_rows(pack, page),
     ]
 

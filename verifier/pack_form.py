@@ -1,11 +1,11 @@
 """The grammar of a trust pack: what its payload says, and its one encoding. No trust in it yet.
 
-    {1: version 1, 2: made-at, 3: use-until, 4: max status age in seconds, 5: policy text or "",
-     6: checkpoint (signed note), 7: [[index, statement], …], 8: [status token, …],
-     9: {type code: [zh, en, [[field, zh, en], …]]},
-     10: hashes that prove 7 in the tree of 6 (`verifier.multiproof`), 11: [[key id, list], …]}
+    {1: version 1, 2: made-at, 3: use-until, 4: max status age in seconds,
+     5: checkpoint (signed note), 6: [[index, statement], …], 7: [status token, …],
+     8: {type code: [zh, en, [[field, zh, en], …]]},
+     9: hashes that prove 6 in the tree of 5 (`verifier.multiproof`), 10: [[key id, list], …]}
 
-The list of 11 is what a compromised key had signed before (`verifier.signedlist`). Times are Unix
+The list of 10 is what a compromised key had signed before (`verifier.signedlist`). Times are Unix
 seconds.
 """
 
@@ -23,8 +23,8 @@ VERSION: Final = 1
 MAX_PACK: Final = 64 << 20
 MAX_ITEMS: Final = 1 << 20
 """CBOR items of a pack or an update; 100,000 statements of authority take 300,000."""
-(_VERSION, _MADE_AT, _USE_UNTIL, _MAX_AGE, _POLICY) = range(1, 6)
-(_CHECKPOINT, _ENROLMENTS, _STATUSES, _TYPES, _HASHES, _SIGNED) = range(6, 12)
+(_VERSION, _MADE_AT, _USE_UNTIL, _MAX_AGE) = range(1, 5)
+(_CHECKPOINT, _ENROLMENTS, _STATUSES, _TYPES, _HASHES, _SIGNED) = range(5, 11)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,6 @@ class PackContent:
     made_at: int
     use_until: int
     max_status_age: int
-    policy: str
     checkpoint: bytes
     enrolments: Sequence[Enrolment]
     hashes: bytes
@@ -61,7 +60,6 @@ def encode_content(content: PackContent) -> bytes:
         _MADE_AT: content.made_at,
         _USE_UNTIL: content.use_until,
         _MAX_AGE: content.max_status_age,
-        _POLICY: content.policy,
         _CHECKPOINT: content.checkpoint,
         _ENROLMENTS: [[e.index, e.statement] for e in content.enrolments],
         _STATUSES: list(content.statuses),
@@ -89,10 +87,8 @@ def parse_content(data: bytes) -> PackContent:
     times = [payload[label] for label in (_MADE_AT, _USE_UNTIL, _MAX_AGE)]
     if any(type(value) is not int or value < 0 for value in times) or times[1] < times[0]:
         raise Refused("pack-malformed", "times")
-    if type(payload[_POLICY]) is not str or type(payload[_CHECKPOINT]) is not bytes:
-        raise Refused("pack-malformed", "policy or checkpoint")
-    if type(payload[_HASHES]) is not bytes:
-        raise Refused("pack-malformed", "hashes")
+    if type(payload[_CHECKPOINT]) is not bytes or type(payload[_HASHES]) is not bytes:
+        raise Refused("pack-malformed", "checkpoint or hashes")
     statuses = payload[_STATUSES]
     if not isinstance(statuses, list) or not all(type(token) is bytes for token in statuses):
         raise Refused("pack-malformed", "statuses")
@@ -100,7 +96,6 @@ def parse_content(data: bytes) -> PackContent:
         times[0],
         times[1],
         times[2],
-        payload[_POLICY],
         payload[_CHECKPOINT],
         _enrolments(payload[_ENROLMENTS]),
         payload[_HASHES],

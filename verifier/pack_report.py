@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from verifier.judge import CLOCK_SKEW
 from verifier.keylife import EnrolledKey
 from verifier.pack import Pack
+from verifier.policy_report import policy_json, policy_rows, policy_words
 from verifier.register import Department
 from verifier.report import Page, age, clock
 from verifier.status import StatusBook, StatusToken
@@ -58,7 +59,7 @@ def pack_page(pack: Pack, now: int, page: Page) -> None:
     colour = pack_colour(trust, now)
     page.banner(colour, *BANNERS[colour])
     page.heading(trust.authorities.name_zh, trust.authorities.name_en)
-    witnesses = [] if trust.policy is None else list(trust.policy.witnesses)
+    witnesses = "—" if trust.policy is None else page.say(*policy_words(trust.policy))
     page.rows(
         [
             ("账本", "Ledger", trust.origin),
@@ -67,7 +68,8 @@ def pack_page(pack: Pack, now: int, page: Page) -> None:
             ("制作时间 (北京)", "Made at (Beijing)", made_at(trust, now, page)),
             ("可用至 (北京)", "Use until (Beijing)", clock(trust.use_until)),
             ("状态最长时限", "Oldest status", f"{trust.max_status_age // 3600} h"),
-            ("见证方", "Witnesses", witnesses or "—"),
+            ("见证方", "Witnesses", witnesses),
+            *override_rows(pack),
             ("授权文书", "Statements of authority", len(pack.leaves)),
             ("证照类型", "Licence types", len(trust.types)),
             ("文件大小", "Size", f"{pack.size:,} B"),
@@ -75,6 +77,9 @@ def pack_page(pack: Pack, now: int, page: Page) -> None:
             *missing_rows(pack, page),
         ]
     )
+    if pack.policies:
+        page.heading("见证策略", "Witness policies")
+        page.rows(policy_rows(pack.policies, page))
     page.heading("部门、密钥与状态列表", "Departments, keys and status lists")
     rows: list[tuple[str, str, Any]] = []
     for department in trust.authorities.departments.values():
@@ -93,6 +98,12 @@ def missing_rows(pack: Pack, page: Page) -> list[tuple[str, str, Any]]:
         "all else passed; no licence that rests on it is called valid on this machine",
     )
     return [("本机缺少", "Missing here", f"{', '.join(pack.missing)} · {note}")]
+
+
+def override_rows(pack: Pack) -> list[tuple[str, str, Any]]:
+    """Why fewer witnesses are asked than before, while an override is in force."""
+    reason = pack.trust.authorities.policy_override
+    return [("见证例外", "Override", reason)] if reason else []
 
 
 def made_at(trust: Trust, now: int, page: Page) -> str:
@@ -157,6 +168,8 @@ def pack_json(pack: Pack, now: int) -> dict[str, Any]:
         "statements": len(pack.leaves),
         "missing": list(pack.missing),
         "witnesses": [] if trust.policy is None else list(trust.policy.witnesses),
+        "policies": [policy_json(each) for each in pack.policies],
+        "override": trust.authorities.policy_override or None,
         "types": list(trust.types),
         "departments": [
             {

@@ -61,6 +61,13 @@ class Policy:
 
         Timestamps are the witnesses' word; they are not compared with a clock here.
         """
+        cosigned = self.cosigned(note)
+        if not self.is_met_by(set(cosigned)):  # 4
+            raise Refused("policy-quorum-not-met", f"{len(cosigned)} of {len(self.witnesses)}")
+        return list(cosigned.items())
+
+    def cosigned(self, note: Note) -> dict[str, int]:
+        """Steps 1 to 3 of `check`, and what it returns, whether or not they are enough."""
         origin = parse_checkpoint(note.text).origin  # 1
         keys = [party.key for party in (*self.logs, *self.witnesses.values())]
         signed = dict(verify_signatures(note, keys, at_least=0))  # 2
@@ -68,14 +75,11 @@ class Policy:
             log.key in signed and log.key.name == origin for log in self.logs
         ):
             raise Refused("policy-log-missing", origin[:64])
-        cosigned = {
+        return {
             name: signed[witness.key]
             for name, witness in self.witnesses.items()
             if witness.key in signed
         }
-        if not self.is_met_by(set(cosigned)):  # 4
-            raise Refused("policy-quorum-not-met", f"{len(cosigned)} of {len(self.witnesses)}")
-        return list(cosigned.items())
 
     def is_met_by(self, names: set[str]) -> bool:
         """Whether cosignatures of these witnesses are a quorum. It verifies nothing."""
@@ -84,6 +88,13 @@ class Policy:
             if sum(member in met for member in group.members) >= group.threshold:
                 met.add(name)
         return self.quorum == NONE or self.quorum in met
+
+    def least(self) -> int:
+        """How few witnesses can meet the quorum; 0 for `quorum none`."""
+        fewest = {NONE: 0, **dict.fromkeys(self.witnesses, 1)}
+        for name, group in self.groups.items():  # members are in no other group
+            fewest[name] = sum(sorted(fewest[each] for each in group.members)[: group.threshold])
+        return fewest[self.quorum]
 
     def text(self) -> str:
         """The policy in plain form; `parse_policy` reads the same policy from it."""

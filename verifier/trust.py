@@ -32,7 +32,6 @@ class Trust:
 
     authorities: Authorities
     types: Mapping[str, TypeName]
-    policy: Policy | None = None
     statuses: StatusSource = field(default_factory=StatusBook)
     made_at: int = 0
     use_until: int = 0
@@ -50,6 +49,11 @@ class Trust:
         if key is None:
             raise ValueError("a trust needs the genesis of its ledger")
         return key
+
+    @property
+    def policy(self) -> Policy | None:
+        """The witness policy in force (`Authorities.policy`)."""
+        return self.authorities.policy
 
     def with_statuses(self, statuses: StatusSource) -> "Trust":
         """The same trust with another source of states, as a server with live ones has."""

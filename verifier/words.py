@@ -73,7 +73,18 @@ _VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
         "the code carries no inclusion proof; it is looked up online",
     ),
     "not-in-ledger": ("账本中没有这份证照，不予采信", "Not in the ledger: not accepted"),
-    "no-policy": ("本市未设见证策略", "this city's policy names no witnesses"),
+    "no-policy": (
+        "入账时本市未要求见证",
+        "at that size of the ledger the city asked for no witness",
+    ),
+    "witnesses-overridden": (
+        "入账时本市以例外免除见证",
+        "at that size of the ledger an override asked for no witness",
+    ),
+    "witnesses-not-shown": (
+        "二维码放不下部分见证签名，未能核对",
+        "signatures of some witnesses are too long for a QR code: not checked",
+    ),
     "not-reached": ("前面的核验未通过，未继续", "an earlier check failed"),
     "no-status": ("此类文书没有状态", "this kind of statement has no status"),
     "no-validity": ("此类文书没有有效期", "this kind of statement has no validity"),

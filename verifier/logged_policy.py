@@ -1,0 +1,76 @@
+"""The witness policy as it stands in the ledger: a change by two officers of the operator sets it.
+
+Its text is a C2SP tlog-policy in its one spelling (`Policy.text`): witnesses, groups, quorum. It
+holds no log, since the log is the ledger's own, and no comment, since what is logged stays. Every
+witness has an address and its own cosignature key. A policy governs every checkpoint of a tree
+that holds it, beginning with the first one.
+
+Whoever may not be reached must not stop a city for good: an *override* is a policy that fewer
+witnesses can meet, with the reason, decided in the same way. It stands, and is seen, until the
+next policy. `quorum none` asks nobody, so it is an override always, and of nothing it cannot be
+one: a city without witnesses has no policy.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from verifier.authority_facts import Facts, text
+from verifier.errors import Refused
+from verifier.keylife import Moment
+from verifier.policy import Policy, parse_policy
+
+MAX_LOGGED: Final = 24 << 10
+"""Bytes of UTF-8: a proposal with it stays well below what an entry may have."""
+_ADDRESS: Final = re.compile(
+    r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?", re.ASCII
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedPolicy:
+    """A policy with the statement that set it. `override` is its reason, "" where it is none."""
+
+    policy: Policy
+    override: str
+    told: Moment
+
+
+def parse_logged_policy(value: Any) -> Policy:
+    """The policy in a fact. Raises `witnesses-malformed`, or what `parse_policy` refuses."""
+    if type(value) is not str or len(value.encode(errors="replace")) > MAX_LOGGED:
+        raise Refused("witnesses-malformed", f"no text of at most {MAX_LOGGED} bytes")
+    if not value.replace("\n", "").isprintable():
+        raise Refused("witnesses-malformed", "characters that do not print")
+    policy = parse_policy(value)
+    if policy.logs:
+        raise Refused("witnesses-malformed", "a log line: the log is the ledger's own")
+    for name, witness in policy.witnesses.items():
+        if not _ADDRESS.fullmatch(witness.url):
+            raise Refused("witnesses-malformed", f"{name[:24]}: no address http(s)://…")
+    if policy.text() != value:
+        raise Refused("witnesses-malformed", "not in its one spelling")
+    return policy
+
+
+def read_witnesses(
+    facts: Facts, standing: LoggedPolicy | None, log_keys: set[bytes], at: Moment
+) -> LoggedPolicy:
+    """The policy that a change sets in the place of the one standing, and whether as an override.
+
+    `log_keys` are the log's own public keys: a log is no witness of itself.
+    Raises `Refused`: enrolment-malformed, witnesses-…, and those of `parse_policy`.
+    """
+    policy = parse_logged_policy(facts.get("policy"))
+    for name, witness in policy.witnesses.items():
+        if witness.key.public in log_keys:
+            raise Refused("witnesses-malformed", f"{name[:24]}: the log's own key")
+    override = text(facts, "override") if "override" in facts else ""
+    if not override.isprintable():
+        raise Refused("enrolment-malformed", "override")
+    if override and standing is None:
+        raise Refused("witnesses-override-of-nothing")
+    before = 0 if standing is None else standing.policy.least()
+    if not override and policy.least() < max(1, before):
+        raise Refused("witnesses-override-missing", f"{policy.least()} < {max(1, before)}")
+    return LoggedPolicy(policy, override, at)
