@@ -42,7 +42,13 @@ def run(repo: Path, folder: Path, *options: str, no_skip: str) -> tuple[int, str
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["one process", "two workers"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="one process"),
+        pytest.param(["-n", "2"], id="two workers", marks=pytest.mark.long),
+    ],
+)
 class TestSkips:
     def test_are_listed(self, repo: Path, tmp_path: Path, options: list[str]) -> None:
         code, out = run(repo, tmp_path, *options, no_skip="")

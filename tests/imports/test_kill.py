@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from sqlalchemy import select
 
 from api.city import City
@@ -44,6 +45,7 @@ def rows() -> list[list[str]]:
     return made
 
 
+@pytest.mark.long
 def test_killed_again_and_again(folder: Path, tmp_path: Path, repo: Path) -> None:
     file = write_csv(tmp_path / "food.csv", FOOD_HEADER, rows())
     map_file = tmp_path / "map.toml"
