@@ -8,6 +8,8 @@ from api.city import City
 from api.errors import ServiceError
 from api.officers import Card
 from verifier.errors import Refused
+from verifier.logged_policy import parse_logged_policy
+from verifier.policy import parse_policy
 
 Facts = dict[str, Any]
 
@@ -80,6 +82,16 @@ def ca(cert: bytes, zh: str, en: str) -> Facts:
 
 def ca_withdrawn(cert: bytes) -> Facts:
     return {"cert": sha256(cert).digest()}
+
+
+def witnesses(text: str, override: str | None = None) -> Facts:
+    """WITNESSES: a C2SP tlog-policy, put in its one spelling; with the reason of an override.
+
+    Raises what `verifier.logged_policy.parse_logged_policy` refuses.
+    """
+    policy = parse_policy(text).text()
+    parse_logged_policy(policy)
+    return {"policy": policy} if override is None else {"policy": policy, "override": override}
 
 
 def catalogue_scope(city: City, slug: str) -> list[str]:

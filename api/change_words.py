@@ -9,6 +9,7 @@ from keys.errors import KeysError
 from keys.names import kid as key_id
 from keys.names import parse_cose_key
 from verifier.authorities import OPERATOR, Authorities
+from verifier.errors import Refused
 from verifier.kinds import (
     CA,
     CA_WITHDRAWN,
@@ -18,7 +19,10 @@ from verifier.kinds import (
     KEY_CHANGED,
     OFFICER,
     OFFICER_LEFT,
+    WITNESSES,
 )
+from verifier.policy import Policy, parse_policy
+from verifier.policy_report import policy_words
 from verifier.trust import TypeName
 
 Words = tuple[str, str]
@@ -58,6 +62,10 @@ class _Names:
             return f"密钥 {name}", f"key {name}"
         zh, en = self.department(known.issuer.rpartition("/")[2])
         return f"{zh}的密钥 {name} ({known.suite.name})", f"key {name} ({known.suite.name}) of {en}"
+
+    def policy(self) -> Policy | None:
+        """The witness policy in force."""
+        return None if self._authorities is None else self._authorities.policy
 
     def scope(self, codes: object) -> Words:
         listed = [str(code) for code in codes] if isinstance(codes, list) else []
@@ -179,6 +187,21 @@ def _ca_withdrawn(facts: Facts, names: _Names) -> Words:
     )
 
 
+def _witnesses(facts: Facts, names: _Names) -> Words:
+    try:
+        policy = parse_policy(facts["policy"])
+    except Refused as error:
+        raise ValueError(error.code) from error
+    zh, en = policy_words(policy)
+    before = names.policy()
+    if before is not None and before.least() > policy.least():
+        zh, en = f"{zh}（现为 {before.least()} 家）", f"{en}, where it was {before.least()}"
+    if "override" not in facts:
+        return f"见证策略：{zh}", f"witness policy: {en}"
+    reason = facts["override"]
+    return f"见证策略例外：{zh}。理由：{reason}", f"OVERRIDE of the witness policy: {en}: {reason}"
+
+
 def _kid_of(cose_key: bytes) -> Words:
     """(key id, suite) of a COSE_Key."""
     try:
@@ -197,4 +220,5 @@ _WORDS: Mapping[int, Callable[[Facts, _Names], Words]] = {
     OFFICER_LEFT: _officer_left,
     CA: _ca,
     CA_WITHDRAWN: _ca_withdrawn,
+    WITNESSES: _witnesses,
 }

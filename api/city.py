@@ -200,7 +200,6 @@ class City:
         return Trust(
             authorities,
             self.type_names,
-            None,
             made_at=now,
             use_until=now + self.settings.pack_hours * 3600,
             max_status_age=self.settings.status_age_hours * 3600,

@@ -14,6 +14,7 @@ from api.city import City
 from api.errors import ServiceError
 from api.pack_shelf import PackShelf
 from api.roll import Standing
+from api.rules.days import iso_time
 from api.signed_lists import signed_list
 from api.tables import LICENCES, STATUS_COUNTERS
 from verifier.authorities import OPERATOR, Authorities, EnrolledKey
@@ -71,7 +72,6 @@ def _make(city: City) -> bytes:
         made_at=now,
         use_until=now + city.settings.pack_hours * 3600,
         max_status_age=city.settings.status_age_hours * 3600,
-        policy=policy_text(city),
         checkpoint=note,
         enrolments=[Enrolment(index, raw) for index, raw in standing.enrolled.items()],
         hashes=TileTree(size, city.ledger.tile).multiproof(list(standing.enrolled)),
@@ -83,8 +83,22 @@ def _make(city: City) -> bytes:
 
 
 def policy_text(city: City) -> str:
-    """The witness policy (C2SP tlog-policy): the log, and who must cosign its checkpoints."""
-    return f"log {city.trust().log_key.text()}\nquorum none\n"
+    """The witness policy in force (C2SP tlog-policy): the log, and who must cosign.
+
+    One log's signature is enough for C2SP, so the log's other key stands in a comment; who holds
+    the genesis asks for both.
+    """
+    authorities = city.authorities
+    lines = [f"log {city.trust().log_key.text()}"]
+    if authorities.log_pq_key is not None:
+        lines.append(f"# signed by this key too: {authorities.log_pq_key.text()}")
+    logged = authorities.policy_at(authorities.last.index + 1)
+    if logged is None:
+        return "\n".join([*lines, "quorum none", ""])
+    lines.append(f"# entry {logged.told.index} of the ledger, {iso_time(logged.told.at)}")
+    if logged.override:
+        lines.append(f"# OVERRIDE: {logged.override}")
+    return "\n".join([*lines, logged.policy.text()])
 
 
 def packs_folder(city: City) -> Path:

@@ -39,7 +39,7 @@ class Town:
 
     def __init__(self, licences: int, keys: int) -> None:
         self.random = random.Random(licences)
-        self.city = City()
+        self.city = City(quorum=None)
         self.slugs = [f"d{number:03}" for number in range(DEPARTMENTS)]
         for slug in self.slugs:
             self.city.add_department(slug, f"第{slug}局", f"Department {slug}", [slug])
@@ -84,9 +84,10 @@ class Town:
             made_at=made_at,
             use_until=USE_UNTIL,
             max_status_age=72 * 3600,
-            policy="",
             checkpoint=sign_checkpoint(
-                Checkpoint(self.city.origin, self.size, root), [self.city.log]
+                Checkpoint(self.city.origin, self.size, root),
+                [self.city.log, self.city.log_pq],
+                made_at,
             ),
             enrolments=[Enrolment(index, self.statements[index]) for index in indices],
             hashes=hashes,

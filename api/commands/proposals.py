@@ -34,6 +34,7 @@ Chain = Annotated[
     Path | None, typer.Option(help="证书链，PEM 或 DER，本密钥的证书在前 Certificate chain")
 ]
 _TIME_HELP = "如 2026-05-01T00:00+08:00；不写时区按北京时间 Without an offset, China's time"
+_POLICY_HELP = "见证策略文件（C2SP tlog-policy，不含 log 行） Policy file without log lines"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -263,6 +264,25 @@ def withdraw_ca(
     """不再认可认证机构 No longer recognise a certification authority."""
     facts = change_facts.ca_withdrawn(read_chain(cert)[0])
     propose(kinds.CA_WITHDRAWN, facts, officer=officer, keys=keys, out=out, days=days)
+
+
+@propose_app.command("witnesses")
+def set_witnesses(
+    policy: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help=_POLICY_HELP, show_default=False)
+    ],
+    officer: As,
+    keys: Keys,
+    override: Annotated[
+        str | None,
+        typer.Option(help="例外的理由，所需见证方少于现行策略时 Reason, where fewer are asked"),
+    ] = None,
+    out: Out = None,
+    days: Days = DAYS_OPEN,
+) -> None:
+    """设定见证策略，或以例外放宽 Set the witness policy, or override it with a reason."""
+    facts = change_facts.witnesses(policy.read_text(encoding="utf-8"), override)
+    propose(kinds.WITNESSES, facts, officer=officer, keys=keys, out=out, days=days)
 
 
 def _time(text: str | None) -> int | None:
