@@ -1,15 +1,17 @@
 """What a storage engine promises the book.
 
-A store keeps four things: entries (index, leaf hash, bytes, kind, department, time), the full
-tiles above level 0 and the partial one at each right edge, the head of the tree, and the latest
-published checkpoint. Domain tables of the application live beside them, in the same database, and
+A store keeps five things: entries (index, leaf hash, bytes, kind, department, time), the full
+tiles above level 0 and the partial one at each right edge, the head of the tree, the latest
+published checkpoint, and the latest final one. Domain tables of the application live beside them,
+in the same database, and
 change in the same transactions.
 
 **Durable when?** When `Writer.commit` returns, everything written or seen through that writer
 survives loss of power. When it raises, nothing may be concluded: the caller asks again under the
 write lock. `publish` survives the death of the process, and need not survive loss of power: what
 it stores can always be signed again from the durable head. Where the store may die while the
-process lives on, it survives that.
+process lives on, it survives that. `finalise` is durable like a commit: who was shown a final
+checkpoint is never shown a smaller one.
 
 **Concurrent with what?** Any number of threads and processes may read and write one store. At
 most one writer exists at a time over all of them: `write` waits for the lock, and for a server
@@ -63,6 +65,9 @@ class Reader(Protocol):
     def published(self) -> Published | None:
         """The published checkpoint; None before the first."""
 
+    def final(self) -> Published | None:
+        """The final checkpoint, never ahead of the published one; None before the first."""
+
     def last_index(self) -> int | None:
         """The largest index among the entries; None when there are none."""
 
@@ -71,6 +76,9 @@ class Reader(Protocol):
 
     def leaf_hashes(self, start: int, count: int) -> list[bytes]:
         """Leaf hashes from `start`, in order, at most `count`; fewer at the end."""
+
+    def logged_at(self, index: int) -> int | None:
+        """When the entry at `index` was logged, in milliseconds since 1970; None if it is not."""
 
     def tile(self, level: int, n: int) -> bytes:
         """Hashes of tile `n` of `level` >= 1 written so far, 32 bytes each; b"" when none."""
@@ -114,8 +122,12 @@ class Store(Protocol):
     def write(self) -> AbstractContextManager[Writer]:
         """The write lock and a transaction; leaving the block without commit rolls it back."""
 
-    def publish(self, checkpoint: Published) -> Published:
-        """Store a checkpoint unless one of the same or a larger size is there; return what is."""
+    def publish(self, checkpoint: Published, final: bool = False) -> Published:
+        """Store a checkpoint unless one of the same or a larger size is there; return what is.
+        With `final`, also as the final one, on the same condition, in the same transaction."""
+
+    def finalise(self, checkpoint: Published) -> Published:
+        """Store a final checkpoint unless one of the same or a larger size is; return what is."""
 
     def close(self) -> None:
         """Let go of every connection. The store cannot be used afterwards."""

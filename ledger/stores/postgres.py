@@ -99,9 +99,9 @@ _PUT_TILE = (
     " ON CONFLICT (level, n) DO UPDATE SET data = excluded.data"
 )
 _PUBLISH = (
-    "INSERT INTO checkpoint (id, size, note) VALUES (1, %s, %s)"
+    "INSERT INTO checkpoint (id, size, note) SELECT id, %s, %s FROM unnest(%s::int[]) AS id"
     " ON CONFLICT (id) DO UPDATE SET size = excluded.size, note = excluded.note"
-    " WHERE checkpoint.size < excluded.size RETURNING size"
+    " WHERE checkpoint.size < excluded.size RETURNING id"
 )
 
 # COPY's binary format: a head, then for each row the number of its fields and each field behind
@@ -142,6 +142,7 @@ class PostgresWriter(PostgresReader, SqlWriter):
         self._locked = head_of(size, root, edge)
 
     def head(self) -> Head:
+    @translated()
         return self._locked
 
     def swap_head(self, old: Head, new: Head) -> None:
@@ -178,16 +179,17 @@ class PostgresWriter(PostgresReader, SqlWriter):
             raise
         _check_warnings(self._connection)
 
-    @translated()
-    def publish(self, checkpoint: Published) -> Published:
-        values = (checkpoint.size, checkpoint.note)
-        if self._connection.exec_driver_sql(_PUBLISH, values).one_or_none() is None:
-            current = self.published()
-            if current is None:
-                raise LedgerError("ledger-inconsistent", "the checkpoint was not stored")
-            return current
-        _check_warnings(self._connection)
-        return checkpoint
+    def _put(self, checkpoint: Published, rows: list[int]) -> Published:
+        values = (checkpoint.size, checkpoint.note, rows)
+        stored = self._connection.exec_driver_sql(_PUBLISH, values).scalars().all()
+        if stored:
+            _check_warnings(self._connection)
+        if rows[0] in stored:
+            return checkpoint
+        current = self._checkpoint(rows[0])
+        if current is None:
+            raise LedgerError("ledger-inconsistent", "the checkpoint was not stored")
+        return current
 
     @contextmanager
     def _driver(self) -> Iterator[psycopg.Cursor[Any]]:
@@ -275,13 +277,13 @@ class PostgresStore(SqlStore):
         with _ended(connection):
             yield PostgresReader(connection)
 
-    def publish(self, checkpoint: Published) -> Published:
+    def publish(self, checkpoint: Published, final: bool = False) -> Published:
         """Repeated while the connection breaks: publishing twice is publishing once."""
 
         def once(left: float) -> Published:
             writer = self._begun(self._durable, "", left)
             with _ended(writer.connection):
-                return writer.publish(checkpoint)
+                return put(writer)
 
         return self._repeated(once)
 
@@ -289,7 +291,12 @@ class PostgresStore(SqlStore):
         self._closed = True
         super().close()
         self._reading.dispose()
+        return self._stored(lambda writer: writer.publish(checkpoint, final))
 
+    def finalise(self, checkpoint: Published) -> Published:
+        return self._stored(lambda writer: writer.finalise(checkpoint))
+
+    def _stored(self, put: Callable[[PostgresWriter], Published]) -> Published:
     @contextmanager
     def _writing(self, engine: Engine) -> Iterator[PostgresWriter]:
         writer = self._begun(engine, _WRITE, self._busy_seconds, PostgresWriter.lock)

@@ -3,7 +3,7 @@
     entries     idx PK · leaf_hash unique · data · kind · dept · time_ms
     tiles       (level >= 1, n) PK · data: up to 256 hashes, appended to until full
     head        one row · size · root · frontier (hashes side by side, largest subtree first)
-    checkpoint  at most one row · size · note
+    checkpoint  at most two rows, the published (1) and the final one (2) · size · note
 
 Level-0 tiles and entry bundles are ranges of `entries`. `leaf_hash` stands before `data`, so that
 reading a tile does not read the entries.
@@ -91,7 +91,7 @@ _LOST = ("08", "40", "57P01", "57P02", "57P03", "57P04", "25P03", "25006")
 _WAITED = ("55P03", "57014")  # lock_timeout; statement_timeout or a cancelled statement
 
 _COLUMNS = tuple(ENTRIES.c.keys())
-_ROW = 1  # the id of the only row of `head` and of `checkpoint`
+_ROW, _FINAL = 1, 2  # ids: of the only row of `head` and the published checkpoint; the final one
 _IN_CHUNK = 500  # bound values in one IN list
 
 _HEAD = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier).where(HEAD.c.id == _ROW)
@@ -102,12 +102,16 @@ _SWAP_HEAD = (
     .where(HEAD.c.root == bindparam("old_root"))
     .values(size=bindparam("new_size"), root=bindparam("new_root"), frontier=bindparam("edge"))
 )
-_PUBLISHED = select(CHECKPOINT.c.size, CHECKPOINT.c.note).where(CHECKPOINT.c.id == _ROW)
+_CHECKPOINT = select(CHECKPOINT.c.size, CHECKPOINT.c.note).where(
+    CHECKPOINT.c.id == bindparam("row")
+)
 _REPUBLISH = (
     update(CHECKPOINT)
-    .where(CHECKPOINT.c.id == _ROW, CHECKPOINT.c.size < bindparam("new_size"))
+    .where(CHECKPOINT.c.id.in_(bindparam("rows", expanding=True)))
+    .where(CHECKPOINT.c.size < bindparam("new_size"))
     .values(size=bindparam("new_size"), note=bindparam("new_note"))
 )
+_LOGGED_AT = select(ENTRIES.c.time_ms).where(ENTRIES.c.idx == bindparam("index"))
 _LAST_INDEX = select(func.max(ENTRIES.c.idx))
 _RANGE = ENTRIES.c.idx.between(bindparam("first"), bindparam("last"))
 _ENTRY_RANGE = select(ENTRIES.c.data).where(_RANGE).order_by(ENTRIES.c.idx)
@@ -183,8 +187,17 @@ class SqlReader:
 
     @translated()
     def published(self) -> Published | None:
-        row = self._connection.execute(_PUBLISHED).one_or_none()
-        return None if row is None else Published(*row)
+        return self._checkpoint(_ROW)
+
+    @translated()
+    def final(self) -> Published | None:
+        return self._checkpoint(_FINAL)
+
+    @translated()
+    def logged_at(self, index: int) -> int | None:
+        found = self._connection.execute(_LOGGED_AT, {"index": index})
+        at: int | None = found.scalar_one_or_none()
+        return at
 
     @translated()
     def last_index(self) -> int | None:
@@ -282,17 +295,25 @@ class SqlWriter(SqlReader):
         self._connection.commit()
 
     @translated()
-    def publish(self, checkpoint: Published) -> Published:
+    def publish(self, checkpoint: Published, final: bool) -> Published:
         """`ledger.stores.base.Store.publish`, inside this transaction."""
-        values = {"new_size": checkpoint.size, "new_note": checkpoint.note}
-        if self._connection.execute(_REPUBLISH, values).rowcount:
+        return self._put(checkpoint, [_ROW, _FINAL] if final else [_ROW])
+
+    @translated()
+    def finalise(self, checkpoint: Published) -> Published:
+        """`ledger.stores.base.Store.finalise`, inside this transaction."""
+        return self._put(checkpoint, [_FINAL])
+
+    def _put(self, checkpoint: Published, rows: list[int]) -> Published:
+        """Into each of these rows that is absent or smaller; returns what is in the first."""
+        values = {"rows": rows, "new_size": checkpoint.size, "new_note": checkpoint.note}
+        if self._connection.execute(_REPUBLISH, values).rowcount == len(rows):
             return checkpoint
-        current = self.published()
-        if current is None:
-            row = {"id": _ROW, "size": checkpoint.size, "note": checkpoint.note}
-            self._connection.execute(insert(CHECKPOINT), row)
-            current = checkpoint
-        return current
+        for row in rows:
+            if self._checkpoint(row) is None:
+                first = {"id": row, "size": checkpoint.size, "note": checkpoint.note}
+                self._connection.execute(insert(CHECKPOINT), first)
+        return self._checkpoint(rows[0]) or checkpoint
 
 
 class SqlStore:
@@ -328,9 +349,15 @@ class SqlStore:
         with self._writing(self._durable) as writer:
             yield writer
 
-    def publish(self, checkpoint: Published) -> Published:
+    def publish(self, checkpoint: Published, final: bool = False) -> Published:
         with self._writing(self._relaxed) as writer:
-            current = writer.publish(checkpoint)
+            current = writer.publish(checkpoint, final)
+            writer.commit()
+            return current
+
+    def finalise(self, checkpoint: Published) -> Published:
+        with self._writing(self._durable) as writer:
+            current = writer.finalise(checkpoint)
             writer.commit()
             return current
 

@@ -56,6 +56,8 @@ def test_a_fresh_store_answers_absence(store: Store) -> None:
     with store.read() as reader:
         assert reader.head() == Head(0, EMPTY_ROOT, ())
         assert reader.published() is None
+        assert reader.final() is None
+        assert reader.logged_at(0) is None
         assert reader.last_index() is None
         assert reader.entries(0, 10) == []
         assert reader.leaf_hashes(0, 10) == []
@@ -159,6 +161,63 @@ def test_publishing_never_goes_back(store: Store) -> None:
     assert store.publish(Published(5, b"other")) == Published(5, b"five")
     with store.read() as reader:
         assert reader.published() == Published(5, b"five")
+
+
+def test_what_is_final_never_goes_back(store: Store) -> None:
+    store.publish(Published(9, b"signed nine"))
+    assert store.finalise(Published(0, b"zero")) == Published(0, b"zero")
+    assert store.finalise(Published(5, b"five")) == Published(5, b"five")
+    assert store.finalise(Published(4, b"four")) == Published(5, b"five")
+    assert store.finalise(Published(5, b"other")) == Published(5, b"five")
+    with store.read() as reader:
+        assert reader.final() == Published(5, b"five")
+        assert reader.published() == Published(9, b"signed nine")
+
+
+def test_publishing_as_final_moves_each_on_its_own_condition(store: Store) -> None:
+    def both() -> tuple[Published | None, Published | None]:
+        with store.read() as reader:
+            return reader.published(), reader.final()
+
+    zero, three, five, seven = (Published(n, b"%d" % n) for n in (0, 3, 5, 7))
+    store.publish(zero, final=True)
+    assert both() == (zero, zero)
+    store.publish(five)
+    assert both() == (five, zero)
+    assert store.publish(three, final=True) == five
+    assert both() == (five, three)
+    store.publish(seven, final=True)
+    assert both() == (seven, seven)
+    assert store.publish(five, final=True) == seven
+    assert both() == (seven, seven)
+
+
+def test_the_first_final_checkpoint_may_come_after_others_were_published(store: Store) -> None:
+    store.publish(Published(3, b"three"))
+    assert store.publish(Published(3, b"again"), final=True) == Published(3, b"three")
+    with store.read() as reader:
+        assert reader.published() == Published(3, b"three")
+        assert reader.final() == Published(3, b"again")
+
+
+def test_many_finalise_at_once(store: Store) -> None:
+    sizes = [*range(1, 17)]
+    threads = [
+        threading.Thread(target=store.finalise, args=(Published(n, b"%d" % n),)) for n in sizes
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with store.read() as reader:
+        assert reader.final() == Published(16, b"16")
+
+
+def test_when_an_entry_was_logged(store: Store) -> None:
+    grow(store)
+    with store.read() as reader:
+        assert reader.logged_at(0) == 1_700_000_000_000
+        assert reader.logged_at(1) is None
 
 
 def test_a_reader_keeps_its_snapshot_while_others_write(store: Store) -> None:
