@@ -86,6 +86,10 @@ class Reader(Protocol):
     def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
         """The index of each of these leaf hashes that is in the ledger; others are left out."""
 
+    def damage(self) -> list[str]:
+        """What the engine itself finds wrong with its files, in its own words; it may take as long
+        as reading them all. Nothing of an engine that offers no such check."""
+
 
 class Writer(Reader, Protocol):
     """The one open write transaction. What is not committed leaves no trace."""
@@ -103,6 +107,9 @@ class Writer(Reader, Protocol):
     def swap_head(self, old: Head, new: Head) -> None:
         """Replace the head if it still is `old`; otherwise `ledger-head-moved`."""
 
+    def insert_rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Add rows to any table, values in the order of its columns."""
+
     def commit(self) -> None:
         """Make it durable. Called once, as the last thing in the block."""
 
@@ -115,6 +122,10 @@ class Store(Protocol):
         ones are created, older ones migrated, each with its data; what is current is left alone.
         Any number of processes may do so at once. Errors: `ledger-schema-newer` and
         `ledger-schema-unknown`, and nothing is changed."""
+
+    def creating(self) -> AbstractContextManager[Writer]:
+        """A transaction in which tables may be made or dropped, one at a time. Rows of the ledger
+        may be written once `Writer.head` was read, which waits for the write lock."""
 
     def read(self) -> AbstractContextManager[Reader]:
         """A snapshot, closed with the block."""

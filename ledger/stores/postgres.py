@@ -142,7 +142,6 @@ class PostgresWriter(PostgresReader, SqlWriter):
         self._locked = head_of(size, root, edge)
 
     def head(self) -> Head:
-    @translated()
         return self._locked
 
     def swap_head(self, old: Head, new: Head) -> None:
@@ -279,7 +278,12 @@ class PostgresStore(SqlStore):
 
     def publish(self, checkpoint: Published, final: bool = False) -> Published:
         """Repeated while the connection breaks: publishing twice is publishing once."""
+        return self._stored(lambda writer: writer.publish(checkpoint, final))
 
+    def finalise(self, checkpoint: Published) -> Published:
+        return self._stored(lambda writer: writer.finalise(checkpoint))
+
+    def _stored(self, put: Callable[[PostgresWriter], Published]) -> Published:
         def once(left: float) -> Published:
             writer = self._begun(self._durable, "", left)
             with _ended(writer.connection):
@@ -291,12 +295,7 @@ class PostgresStore(SqlStore):
         self._closed = True
         super().close()
         self._reading.dispose()
-        return self._stored(lambda writer: writer.publish(checkpoint, final))
 
-    def finalise(self, checkpoint: Published) -> Published:
-        return self._stored(lambda writer: writer.finalise(checkpoint))
-
-    def _stored(self, put: Callable[[PostgresWriter], Published]) -> Published:
     @contextmanager
     def _writing(self, engine: Engine) -> Iterator[PostgresWriter]:
         writer = self._begun(engine, _WRITE, self._busy_seconds, PostgresWriter.lock)

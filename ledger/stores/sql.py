@@ -229,6 +229,10 @@ class SqlReader:
             found.update((h, i) for h, i in self._connection.execute(_INDICES, chunk))
         return found
 
+    def _checkpoint(self, row: int) -> Published | None:
+        found = self._connection.execute(_CHECKPOINT, {"row": row}).one_or_none()
+        return None if found is None else Published(*found)
+
     def _head(self, lock: bool) -> Head:
         row = self._connection.execute(_HEAD_LOCKED if lock else _HEAD).one_or_none()
         if row is None:
