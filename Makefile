@@ -9,7 +9,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/pytest -n $(WORKERS)
 UV_VERSION := 0.13.9
 
-.PHONY: help setup run test test-long check bench docs format lock clean
+.PHONY: help setup run test test-long broken check bench docs format lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make check      style, types, import rules, documents"
 	@echo "make bench      measured ratios, also written to var/bench.json"
 	@echo "make test-long  the tests that take minutes"
+	@echo "make broken     the ledger under hundreds of faults, and a table (an hour)"
 	@echo "make docs       rewrite the generated pages under docs/"
 	@echo "make format     let ruff format and repair"
 	@echo "make lock       resolve the lock files anew"
@@ -90,6 +91,9 @@ test: $(DEV_STAMP) host-tools
 
 test-long: $(DEV_STAMP) host-tools
 	$(PYTEST) -m long
+
+broken: $(DEV_STAMP) host-tools
+	@$(BIN)/python -m tests.broken
 
 # What only a package manager and root can bring; tests that need it skip and say so.
 .PHONY: host-tools

@@ -72,6 +72,16 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows = [
+        cells
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        for name, cells in report.user_properties
+        if name == "broken"
+    ]
+    if rows:
+        terminalreporter.section("broken on purpose")
+        for cells in rows:
+            terminalreporter.write_line(" · ".join(cells))
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     if reasons:
         terminalreporter.section("skipped on this machine")

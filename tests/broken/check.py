@@ -1,0 +1,152 @@
+"""What must hold of a log, whatever was done to it: see `tests.broken`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+
+from sqlalchemy import select
+
+from ledger.audit.findings import Severity
+from ledger.audit.run import audit
+from ledger.errors import LedgerError
+from ledger.ledger import Ledger
+from ledger.readside import LedgerReadSide, read_bundle, read_tile
+from ledger.stores import open_store
+from tests.broken import load
+from tests.broken.writers import Said
+from tests.ledger.appender import SEEN
+from tests.ledger.audited import OPTIONS
+from verifier.checkpoint import Checkpoint, open_checkpoint
+from verifier.errors import Refused
+from verifier.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
+from verifier.proof import check_proof, parse_proof
+from verifier.tiles import TileTree, tile_widths
+
+
+@dataclass
+class Verdict:
+    """Of one log or, added up, of many. `wrong` holds words for everything that is not right."""
+
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    checkpoints: int = 0
+    entries: int = 0
+    audits: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def add(self, other: "Verdict") -> None:
+        self.acknowledged += other.acknowledged
+        self.lost += other.lost
+        self.doubled += other.doubled
+        self.checkpoints += other.checkpoints
+        self.entries += other.entries
+        self.audits += other.audits
+        self.wrong += other.wrong
+
+    @property
+    def ok(self) -> bool:
+        return not (self.lost or self.doubled or self.wrong)
+
+
+def check(url: str, said: Said) -> Verdict:
+    """Everything, of the log at `url` as its last writers left it; then as the next start finds
+    it, which must not change what is there."""
+    verdict = Verdict()
+    store = open_store(url)
+    city = load.city()
+    # With no key nothing can be repaired: what is published covers what was acknowledged.
+    reader = Ledger.open(store, origin=city.origin, signers=[], clock=lambda: 0.0)
+    _check_answers(reader, said, verdict)
+    with Ledger.open(store, origin=city.origin, signers=[city.log], clock=lambda: 0.0) as ledger:
+        said.notes.add(ledger.checkpoint())
+        leaves = _check_tree(ledger, said, verdict)
+        with store.read() as snapshot:
+            rows = set(snapshot.connection.execute(select(SEEN.c.idx)).scalars())
+        if not set(said.with_rows) <= rows <= set(range(len(leaves))):
+            verdict.wrong.append("domain rows do not stand and fall with their entries")
+        _audit(ledger, verdict)
+    store.close()
+    verdict.wrong += said.unexpected
+    return verdict
+
+
+def _check_answers(ledger: Ledger, said: Said, verdict: Verdict) -> None:
+    """Each acknowledged entry, and its inclusion proof under the published checkpoint."""
+    places: dict[bytes, int] = {}
+    verdict.acknowledged = len(set(said.acknowledged))
+    log = LedgerReadSide(ledger)
+    checkpoint = open_checkpoint(ledger.checkpoint(), load.city().log.key)
+    read = cache(lambda level, n, width: read_tile(log, level, n, width))
+    tree = TileTree(checkpoint.size, read)
+    for index, leaf in set(said.acknowledged):
+        if places.setdefault(leaf, index) != index:
+            verdict.doubled += 1
+            continue
+        try:
+            proof = tree.inclusion_proof(index)
+            check_inclusion(
+                index=index, size=checkpoint.size, leaf=leaf, proof=proof, root=checkpoint.root
+            )
+        except (Refused, LedgerError, ValueError, IndexError):
+            verdict.lost += 1
+    for index, leaf in said.acknowledged[:: max(1, len(said.acknowledged) // 25)]:
+        try:  # and as the product hands it out, with the entry itself
+            entry = ledger.entry(index)
+            check_proof(parse_proof(ledger.tlog_proof(index)), entry, load.city().log.key, None)
+            if leaf_hash(entry) != leaf:
+                raise LedgerError("ledger-not-found")
+        except (Refused, LedgerError) as error:
+            verdict.wrong.append(f"proof of entry {index}: {error}")
+
+
+def _check_tree(ledger: Ledger, said: Said, verdict: Verdict) -> Sequence[bytes]:
+    """Rebuilds the tree from the entries alone; every checkpoint seen is on its way."""
+    seen = [open_checkpoint(note, load.city().log.key) for note in said.notes]
+    verdict.checkpoints = len(seen)
+    log, size = LedgerReadSide(ledger), ledger.size
+    full, width = tile_widths(size, 0)
+    leaves: list[bytes] = []
+    for n, wide in [*((n, 256) for n in range(full)), (full, width)]:
+        if wide:
+            leaves += map(leaf_hash, read_bundle(log, n, wide))
+    verdict.entries = len(leaves)
+    twice = [leaf for leaf, times in Counter(leaves).items() if times > 1]
+    verdict.doubled += len(twice)
+    frontier, at = Frontier(), 0
+    seen.sort(key=lambda checkpoint: checkpoint.size)
+    for checkpoint in seen:
+        frontier.extend(leaves[at : checkpoint.size])
+        at = max(at, checkpoint.size)
+        if frontier.size != checkpoint.size or frontier.root() != checkpoint.root:
+            verdict.wrong.append(f"the checkpoint of size {checkpoint.size} is of another history")
+    for older, newer in _some_pairs(seen):
+        try:  # and as any client would check two of them
+            check_consistency(
+                size1=older.size, root1=older.root, size2=newer.size, root2=newer.root,
+                proof=ledger.consistency_proof(older.size, newer.size),
+            )  # fmt: skip
+        except (Refused, LedgerError) as error:
+            verdict.wrong.append(f"checkpoints {older.size} and {newer.size}: {error}")
+    return leaves
+
+
+def _some_pairs(seen: Sequence[Checkpoint]) -> list[tuple[Checkpoint, Checkpoint]]:
+    """Neighbours, at most a hundred pairs; that of the empty tree proves nothing."""
+    some = [checkpoint for checkpoint in seen if checkpoint.size]
+    some = some[:: max(1, len(some) // 100)]
+    return list(pairwise(some))
+
+
+def _audit(ledger: Ledger, verdict: Verdict) -> None:
+    report = audit(LedgerReadSide(ledger), **OPTIONS)
+    verdict.audits = 1
+    verdict.wrong += [
+        f"audit: {finding.code} {finding.index} {finding.detail}"
+        for finding in report.findings
+        if finding.severity is not Severity.UNCHECKED
+    ]
+    if not report.ok:
+        verdict.wrong.append("the audit is not clean")
