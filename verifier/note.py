@@ -186,6 +186,17 @@ class NoteSigner:
             signature = stamp.to_bytes(_STAMP_SIZE, "big") + signature
         return NoteSignature(self.name, self.key.key_id, signature)
 
+    def sign_subtree(self, *, origin: str, start: int, end: int, root: bytes) -> NoteSignature:
+        """Sign the leaves `[start, end)` of a log; only ML-DSA-44, and with the timestamp 0.
+
+        Refused: `note-key-type`, and as `subtree_message`.
+        """
+        if self.key.type != MLDSA44:
+            raise Refused("note-key-type", f"{self.key.type:#04x} signs no subtrees")
+        message = subtree_message(self.name, 0, origin=origin, start=start, end=end, root=root)
+        signature = bytes(_STAMP_SIZE) + self._signer.sign(message)
+        return NoteSignature(self.name, self.key.key_id, signature)
+
 
 def check_key_name(name: str) -> None:
     """Not empty, no Unicode space, no plus, no control character. Refused: `note-key-name`."""
