@@ -2,8 +2,10 @@
 
     zhenglian verify FILE|- --trust PACK [--json] [--lang zh|en|both] [--now TIME] [--vkey TEXT]
 
-FILE is QR text, a picture of a code (PNG, JPEG, WebP), a statement, a receipt, or a trust pack,
-which is then shown. Exit status: 0 green, 1 red, 3 amber, 2 wrong usage or nothing readable.
+FILE is QR text, a picture of a code (PNG, JPEG, WebP), a statement, a receipt, a trust pack, which
+is then shown, or evidence that a log signed two histories (`verifier.split_view`), for which the
+log's key is enough. Exit status: 0 green, 1 red, 3 amber, 2 wrong usage or nothing readable,
+4 the log did sign two histories.
 The exit status of a receipt says whether it is genuine, not what the answer is.
 
 `zhenglian-verify pack show|update|verify` is `verifier.pack_cli`; a file of that name is `./pack`.
@@ -24,14 +26,18 @@ from verifier.cose import typ_of
 from verifier.errors import Refused
 from verifier.image import is_image, read_code
 from verifier.judge import judge
+from verifier.note import VerifierKey, parse_vkey
 from verifier.pack import MAX_PACK, open_pack, read_pack
 from verifier.pack import TYP as PACK
 from verifier.pack_report import pack_colour, pack_json, pack_page
 from verifier.receipt import TYP as RECEIPT
 from verifier.receipt import Receipt, open_receipt
 from verifier.report import Page, receipt_page, verdict_page
+from verifier.split_report import split_view_json, split_view_page
+from verifier.split_view import check_split_view, is_split_view, parse_split_view
 from verifier.terminal import (
     EXIT,
+    TWO_HISTORIES,
     UNREADABLE,
     add_common_options,
     prepare_streams,
@@ -68,14 +74,14 @@ def run(
     page = Page(options.lang, colour=colour, width=width)
     try:
         moment = now if options.now is None else options.now
-        verdict, answer = _judge(options, stdin, moment, page)
+        status, answer = _judge(options, stdin, moment, page)
     except (Refused, KeysError, OSError) as error:
         return say_unreadable(error, options, stdout, stderr)
     if options.json:
         write_json(answer, stdout)
     else:
         stdout.write("\n".join([*page.lines, ""]))
-    return EXIT[verdict]
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,13 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="zhenglian verify",
         description="离线核验证照二维码、签署文书或核验回执。"
         " Check a licence code, a statement or a receipt, with no network.",
-        epilog="退出码 Exit status: 0 绿 green · 1 红 red · 3 黄 amber · 2 无法读取 unreadable",
+        epilog="退出码 Exit status: 0 绿 green · 1 红 red · 3 黄 amber · 2 无法读取 unreadable"
+        " · 4 账本签署了两套历史 the log signed two histories",
     )
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="二维码文本、图片、文书、回执或核验包；- 为标准输入"
-        " / QR text, picture, statement, receipt or trust pack; - is standard input",
+        help="二维码文本、图片、文书、回执、核验包或分叉证据；- 为标准输入 / QR text, picture,"
+        " statement, receipt, trust pack or split-view evidence; - is standard input",
     )
     parser.add_argument("--trust", type=Path, metavar="PACK", help="离线核验包 / the trust pack")
     add_common_options(parser)
@@ -112,9 +119,18 @@ def _parser() -> argparse.ArgumentParser:
 
 def _judge(
     options: argparse.Namespace, stdin: BinaryIO, now: int, page: Page
-) -> tuple[Colour, dict[str, Any]]:
-    """Colour and JSON of whatever the file is; the page is filled for people."""
+) -> tuple[int, dict[str, Any]]:
+    """Exit status and JSON of whatever the file is; the page is filled for people."""
     payload = _read(options.file, stdin)
+    if is_split_view(payload):
+        return _show_split_view(payload, options, page)
+    colour, answer = _colour(options, payload, now, page)
+    return EXIT[colour], answer
+
+
+def _colour(
+    options: argparse.Namespace, payload: bytes, now: int, page: Page
+) -> tuple[Colour, dict[str, Any]]:
     typ = typ_of(payload)
     if typ == PACK:
         return _show_pack(payload, options.vkey, now, page)
@@ -135,7 +151,7 @@ def _read(name: str, stdin: BinaryIO) -> bytes:
         raise Refused("too-large", f"at most {MAX_PACK >> 20} MiB")
     if is_image(data):
         return read_code(data).encode()
-    if typ_of(data) is not None:
+    if typ_of(data) is not None or is_split_view(data):
         return data
     text = data.removeprefix(_BOM).strip()  # a code neither begins nor ends with a blank
     return _from_base64(text) or text
@@ -148,6 +164,26 @@ def _from_base64(text: bytes) -> bytes | None:
     except (Refused, UnicodeDecodeError):
         return None
     return data if typ_of(data) is not None else None
+
+
+def _show_split_view(
+    data: bytes, options: argparse.Namespace, page: Page
+) -> tuple[int, dict[str, Any]]:
+    """Under the key given, that of the pack given, or else the one that the file names."""
+    trusted = None if options.vkey is None else parse_vkey(options.vkey)
+    witnesses: list[VerifierKey] = []
+    if options.trust is not None:
+        trust = open_pack(read_limited(options.trust), log_key=options.vkey)
+        trusted = trust.log_key
+        if trust.policy is not None:
+            witnesses = [party.key for party in trust.policy.witnesses.values()]
+    try:
+        found = check_split_view(parse_split_view(data), trusted, witnesses)
+    except (Refused, KeysError) as error:
+        colour, answer = _refused("split-view", error, page)
+        return EXIT[colour], answer
+    split_view_page(found, page)
+    return TWO_HISTORIES, split_view_json(found)
 
 
 def _show_pack(

@@ -256,8 +256,44 @@ class Refused(ZhenglianError):
             "请用 --trust 指定离线核验包",
             "name a trust pack with --trust",
         ),
+        "split-view-malformed": (
+            "账本分叉证据格式不合规",
+            "not a well-formed split-view file",
+        ),
+        "split-view-other-key": (
+            "证据所涉不是给定的账本密钥",
+            "the evidence is about another log key than the one given",
+        ),
+        "split-view-other-tree": (
+            "证明得不出较大检查点的根，不说明任何问题",
+            "the proof does not give the root of the larger checkpoint, so it proves nothing",
+        ),
+        "split-view-same-history": (
+            "两个检查点出自同一历史，并无分叉",
+            "both checkpoints are of one history: there is no split view",
+        ),
         "receipt-malformed": ("核验回执格式不符", "the receipt is malformed"),
         "receipt-wrong-signer": ("核验回执签名无效", "the receipt is not the operator's"),
         "receipt-expired": ("核验回执已过期", "the receipt has expired"),
         "receipt-from-future": ("核验回执时间晚于当前时间", "the receipt is from the future"),
+        "cose-receipt-malformed": (
+            "入账回执格式不符",
+            "not a well-formed COSE receipt (RFC 9942)",
+        ),
+        "cose-receipt-structure": (
+            "入账回执的数据结构或证明种类不支持",
+            "the receipt is of a data structure or a proof type not supported here",
+        ),
+        "cose-receipt-other-proof": (
+            "入账回执证明的不是所问之事",
+            "the receipt proves another thing than the one asked",
+        ),
+        "cose-receipt-other-log": (
+            "入账回执属于其他账本",
+            "the receipt names another log, key or tree than the one it should",
+        ),
+        "cose-receipt-bad-signature": (
+            "入账回执的签名不符",
+            "the receipt's signature does not match",
+        ),
     }

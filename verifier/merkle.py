@@ -70,38 +70,56 @@ def check_consistency(
 ) -> None:
     """The tree (`size1`, `root1`) is a prefix of the tree (`size2`, `root2`), RFC 9162 §2.1.4.
 
-    From size 0 there is nothing to prove, and such a question is refused. The walk starts at the
-    last complete subtree of the old tree: the old root itself when `size1` is a power of two,
-    else the first hash of the proof. Going up, hashes on the left are part of both trees, hashes
-    on the right of the new one only.
+    From size 0 there is nothing to prove, and such a question is refused.
     Refused: `merkle-out-of-range`, `merkle-proof-length`, `merkle-hash-size`,
     `merkle-root-mismatch`.
     """
-    if not 0 < size1 <= size2 <= MAX_SIZE:
-        raise Refused("merkle-out-of-range", f"sizes {size1} and {size2}")
-    _check_hashes(root1, root2, *proof)
+    _check_sizes(size1, size2)
+    _check_hashes(root1, root2)
     if size1 == size2:
         if proof:
             raise Refused("merkle-proof-length", "sizes are equal")
         if root1 != root2:
             raise Refused("merkle-root-mismatch", "sizes are equal")
         return
+    subproof = proof if size1 & (size1 - 1) else [root1, *proof]
+    if roots_from_consistency(size1=size1, size2=size2, subproof=subproof) != (root1, root2):
+        raise Refused("merkle-root-mismatch", "consistency")
+
+
+def roots_from_consistency(
+    *, size1: int, size2: int, subproof: Sequence[bytes]
+) -> tuple[bytes, bytes]:
+    """The roots at `size1` and `size2` that a consistency proof gives to one and the same tree.
+
+    `subproof` is SUBPROOF(size1, D[size2], false) of RFC 9162 §2.1.4.1: the proof with, first, the
+    last complete subtree of the old tree, which a verifier of the proof itself knows where it is
+    all of the old tree (`size1` a power of two). The walk starts there. Going up, hashes on the
+    left are part of both trees, hashes on the right of the new one only.
+
+        size1 6, size2 7    old tree [ 0-3 ][ 4-5 ], starts at [ 4-5 ]; right [ 6 ], left [ 0-3 ]
+
+    Refused: `merkle-out-of-range` (also for equal sizes), `merkle-proof-length`,
+    `merkle-hash-size`.
+    """
+    _check_sizes(size1, size2)
+    if size1 == size2:
+        raise Refused("merkle-out-of-range", f"both sizes are {size1}")
+    _check_hashes(*subproof)
     last = size1 - 1
     shift = (size1 & -size1).bit_length() - 1
     inner = (last ^ (size2 - 1)).bit_length() - shift
     path = last >> shift
-    path_starts = 0 if size1 == 1 << shift else 1
-    if len(proof) != path_starts + inner + (path >> inner).bit_count():
-        raise Refused("merkle-proof-length", f"{len(proof)} hashes")
-    old = new = proof[0] if path_starts else root1
-    for height, sibling in enumerate(proof[path_starts:]):
+    if len(subproof) != 1 + inner + (path >> inner).bit_count():
+        raise Refused("merkle-proof-length", f"{len(subproof)} hashes")
+    old = new = subproof[0]
+    for height, sibling in enumerate(subproof[1:]):
         if height < inner and not path >> height & 1:
             new = sha256(b"\x01" + new + sibling).digest()
         else:
             old = sha256(b"\x01" + sibling + old).digest()
             new = sha256(b"\x01" + sibling + new).digest()
-    if old != root1 or new != root2:
-        raise Refused("merkle-root-mismatch", "consistency")
+    return old, new
 
 
 class Frontier:
@@ -187,6 +205,11 @@ def fold_right(hashes: Sequence[bytes]) -> bytes:
     for left in reversed(hashes[:-1]):
         node = sha256(b"\x01" + left + node).digest()
     return node
+
+
+def _check_sizes(size1: int, size2: int) -> None:
+    if not 0 < size1 <= size2 <= MAX_SIZE:
+        raise Refused("merkle-out-of-range", f"sizes {size1} and {size2}")
 
 
 def _check_hashes(*hashes: bytes) -> None:

@@ -19,6 +19,7 @@ from verifier.verdict import Colour
 
 EXIT: Final = {Colour.GREEN: 0, Colour.RED: 1, Colour.AMBER: 3}
 UNREADABLE: Final = 2
+TWO_HISTORIES: Final = 4
 _UNSHOWABLE: Final = {
     code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0x2028, 0x202F))
 }

@@ -160,6 +160,15 @@ class TileTree:
 
     def consistency_proof(self, size1: int) -> list[bytes]:
         """PROOF of RFC 9162 §2.1.4.1 from the tree of `size1` ≥ 1 leaves; empty for equal sizes."""
+        ranges = self._consistency_ranges(size1)
+        return self._hash_all(ranges if ranges[0][0] else ranges[1:])
+
+    def consistency_subproof(self, size1: int) -> list[bytes]:
+        """SUBPROOF(`size1`, D, false) of the same: both roots follow from it, see
+        `verifier.merkle.roots_from_consistency`."""
+        return self._hash_all(self._consistency_ranges(size1))
+
+    def _consistency_ranges(self, size1: int) -> list[tuple[int, int]]:
         if not 0 < size1 <= self.size:
             raise Refused("merkle-out-of-range", f"sizes {size1} and {self.size}")
         low, high = 0, self.size
@@ -172,9 +181,7 @@ class TileTree:
             else:
                 ranges.append((low, middle))
                 low = middle
-        if low:
-            ranges.append((low, high))
-        return self._hash_all(ranges[::-1])
+        return [(low, high), *ranges[::-1]]
 
     def _hash_all(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Merkle tree hashes of the leaf ranges [low, high) that splitting the tree produces."""
