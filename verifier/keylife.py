@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from keys.suites.base import Suite
 from verifier.chain import Certificate, CertifiedKey
 from verifier.errors import Refused
-from verifier.kinds import OPERATOR_KINDS
+from verifier.kinds import DOCUMENT, DOCUMENT_SCOPE, OPERATOR_KINDS
 
 OPERATOR = "operator"
 
@@ -93,10 +93,14 @@ class EnrolledKey:
 def check_use(key: EnrolledKey, kind: int, type_code: str | None, issued_at: int) -> None:
     """The key may sign an act of this kind and type at this Unix time.
 
+    Documents are a power of their own, which the key's scope names; one that names a type besides
+    takes both.
     Raises `Refused`: key-out-of-scope, key-out-of-date.
     """
     if key.is_operators != (kind in OPERATOR_KINDS):
         raise Refused("key-out-of-scope", "kind")
+    if kind == DOCUMENT and DOCUMENT_SCOPE not in key.scope:
+        raise Refused("key-out-of-scope", DOCUMENT_SCOPE)
     if type_code is not None and type_code not in key.scope:
         raise Refused("key-out-of-scope", type_code)
     _check_dates(key, issued_at)

@@ -18,6 +18,10 @@ CREDIT, CREDIT_PUBLISHED, CREDIT_DISPUTED, CREDIT_UPHELD = 32, 33, 34, 35
 CREDIT_CORRECTED, CREDIT_WITHDRAWN, CREDIT_REPAIRED, CREDIT_EXPIRED = 36, 37, 38, 39
 QUESTION = 48
 ERASURE = 64
+DOCUMENT = 80
+
+DOCUMENT_SCOPE = "document"
+"""What the scope of a key holds that may sign documents (`verifier.keylife.check_use`)."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ KINDS: Mapping[int, Kind] = {
         _kind(CREDIT_EXPIRED, "credit-expired", "公示期满", _FOLLOWING, set()),
         _kind(QUESTION, "question", "核验提问", {RULE_SET, DIGESTS}, set()),
         _kind(ERASURE, "erasure", "数据销毁", {PREDECESSOR, REASON}, {TYPE}),
+        _kind(DOCUMENT, "document", "文件", {DIGESTS}, {TYPE, FROM, UNTIL, PREDECESSOR}),
     )
 }
 CHANGES = frozenset(

@@ -7,9 +7,11 @@ the dictionaries' own needs that is about 340 bytes for a licence and 230 for an
 from collections.abc import Mapping
 from enum import IntEnum
 from struct import Struct
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
+from ledger.audit.documents import Documents
 from ledger.audit.findings import Findings
+from ledger.audit.keys import Keys
 from ledger.audit.publication import Publication
 from ledger.audit.worker import Act
 from verifier.credit import CREDIT_STEPS, Phase
@@ -19,6 +21,7 @@ from verifier.kinds import (
     CREDIT_DISPUTED,
     CREDIT_EXPIRED,
     CREDIT_PUBLISHED,
+    DOCUMENT,
     ERASURE,
     KINDS,
     LICENCE,
@@ -77,15 +80,6 @@ class _State(NamedTuple):
     until: int = _LAST_DAY
 
 
-class Keys(Protocol):
-    """What records ask of `ledger.audit.keyring.Keyring`."""
-
-    @property
-    def void(self) -> Mapping[int, bytes]: ...
-
-    def acts_for(self, act: Act, issuer: str, type_code: str | None) -> bool: ...
-
-
 class Records:
     """`apply` every act whose signature counts, in order; `finish` when there are no more."""
 
@@ -93,6 +87,7 @@ class Records:
         self._findings = findings
         self._publication = publication
         self._keys = keys
+        self._documents = Documents(findings, keys)
         self._states: dict[str, bytes] = {}
         self._licence_heads: dict[bytes, str] = {}
         self._profiles: list[Profile] = []
@@ -101,6 +96,9 @@ class Records:
 
     def apply(self, index: int, leaf: bytes, act: Act) -> None:
         """Applies one act, whatever is wrong with it, after naming that."""
+        if act.kind == DOCUMENT:
+            self._documents.apply(index, leaf, act)
+            return
         family = _BEGINS.get(act.kind)
         if family is None:
             self._follow(index, leaf, act)
@@ -110,6 +108,7 @@ class Records:
     def finish(self, today: int) -> None:
         """`today` in days since 1970-01-01, China time."""
         self._publication.finish(today, self._issuer_of)
+        self._documents.finish(today)
         if self._keys.void:
             for subject in self._states:
                 self._compromised(subject, today)

@@ -201,6 +201,22 @@ def credit_of_the_thief() -> Shown:
     return Shown(city.files(), [("audit-signed-while-compromised", index, None) for index in named])
 
 
+def documents_of_the_thief() -> Shown:
+    """Three documents: one is signed again, one is over, one stays."""
+    city = City()
+    city.document()
+    key = city.signers["market documents"]
+    before = len(city.entries)
+    again = city.document()
+    city.document(valid_until=TODAY - 1)
+    city.document(valid_until=TODAY)
+    city.compromise(key, before=before)
+    new = signer("new document key")
+    city.key("market", new, [kinds.DOCUMENT_SCOPE])
+    city.document(again, how={"by": new})
+    return Shown(city.files(), [("audit-signed-while-compromised", before + 2, None)])
+
+
 def dated_ahead() -> Shown:
     """It stands before the leak and says that it was signed after."""
     city = City()
@@ -413,6 +429,7 @@ CASES: Mapping[str, Callable[[], Shown]] = {
     "audit-signed-while-compromised restored so": restored_by_the_thief,
     "audit-licence-step by the thief": ended_before_the_thief,
     "audit-signed-while-compromised credit": credit_of_the_thief,
+    "audit-signed-while-compromised documents": documents_of_the_thief,
     "audit-signed-while-compromised dated ahead": dated_ahead,
     "audit-signed-while-compromised moved earlier": moved_earlier,
     "audit-signed-list-wrong count": lambda: signed_list(count=2),

@@ -328,6 +328,63 @@ def calendar_missing() -> Shown:
     )
 
 
+# --- documents -----------------------------------------------------------------------------------
+
+
+def document_out_of_scope() -> Shown:
+    """A key for licences alone."""
+    city = City()
+    city.document(how={"by": city.signers["market"]})
+    return at_end(city, "audit-key-out-of-scope")
+
+
+def document_of_a_type_out_of_scope() -> Shown:
+    city = City()
+    city.document(type_code=PENALTY)
+    return at_end(city, "audit-key-out-of-scope")
+
+
+def document_repeated() -> Shown:
+    city = City()
+    first = city.document()
+    city.document(how={"subject": first.subject})
+    return at_end(city, "audit-record-repeated")
+
+
+def document_unknown() -> Shown:
+    """A licence is no document's first version, though it is the predecessor named."""
+    city = City()
+    city.document(city.licence())
+    return at_end(city, "audit-record-unknown")
+
+
+def document_not_the_last_version() -> Shown:
+    city = City()
+    first = city.document()
+    city.document(first)
+    city.document(first)
+    return at_end(city, "audit-predecessor-wrong")
+
+
+def document_of_another_issuer() -> Shown:
+    city = City()
+    city.document(city.document(), "health")
+    return at_end(city, "audit-issuer-differs")
+
+
+def document_of_another_type() -> Shown:
+    city = City()
+    city.document(city.document(type_code=FOOD))
+    return at_end(city, "audit-type-differs")
+
+
+def document_backwards() -> Shown:
+    city = City()
+    first = city.document()
+    city.document(first, how={"at": first.at - 1})
+    return at_end(city, "audit-time-backwards")
+
+
 CASES: Mapping[str, Callable[[], Shown]] = {
     "audit-not-a-statement": not_a_statement,
     "audit-no-genesis": no_genesis,
@@ -386,5 +443,13 @@ CASES: Mapping[str, Callable[[], Shown]] = {
     "audit-person-published": lambda: person_published(org=False),
     "audit-person-published for all one can tell": lambda: person_published(org="yes"),
     "audit-calendar-missing": calendar_missing,
+    "audit-key-out-of-scope documents": document_out_of_scope,
+    "audit-key-out-of-scope type of a document": document_of_a_type_out_of_scope,
+    "audit-record-repeated of a document": document_repeated,
+    "audit-record-unknown of a document": document_unknown,
+    "audit-predecessor-wrong of a document": document_not_the_last_version,
+    "audit-issuer-differs of a document": document_of_another_issuer,
+    "audit-type-differs of a document": document_of_another_type,
+    "audit-time-backwards of a document": document_backwards,
 }
 """The first word is the code of the finding that the case is about."""

@@ -278,6 +278,24 @@ class City:
         how.setdefault("at", before.at + 60)
         return self.add(content, how.pop("slug", "market"), **how)
 
+    # --- documents -----------------------------------------------------------------------------
+
+    def document(
+        self, before: Made | None = None, slug: str = "market", *, how: Any = None, **changes: Any
+    ) -> Made:
+        """A file's digest, by a key of its own; the next version of `before`, if that is given."""
+        name = f"{slug} documents"
+        if name not in self.signers:
+            self.signers[name] = signer(f"{name} of {self.origin}")
+            self.key(slug, self.signers[name], [kinds.DOCUMENT_SCOPE, FOOD])
+        content = Content(
+            kinds.DOCUMENT,
+            digests=[seeded(f"document {len(self.entries)}")],
+            predecessor=None if before is None else before.leaf,
+        )
+        own = {"by": self.signers[name], **({} if before is None else {"subject": before.subject})}
+        return self.add(content._replace(**changes), slug, **{**own, **(how or {})})
+
     # --- as files ------------------------------------------------------------------------------
 
     def files(self) -> Files:

@@ -66,6 +66,18 @@ def test_the_whole_life_of_a_licence() -> None:
     clean(city)
 
 
+def test_documents_and_their_versions() -> None:
+    """A document may have the record id of a licence: it is about that record."""
+    city = City()
+    first = city.document()
+    city.document(city.document(first, type_code=None, valid_from=TODAY))
+    city.document(slug="health")
+    typed = city.document(type_code=FOOD)
+    city.document(typed, type_code=FOOD)
+    city.document(how={"subject": city.licence().subject})
+    clean(city)
+
+
 @pytest.mark.parametrize(
     "acts",
     [
