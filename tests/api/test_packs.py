@@ -151,8 +151,7 @@ def test_a_pack_of_the_service_passes_every_check(service: Service) -> None:
     service.issue()
     data = service.get(None, "/v1/pack").content
     found = read_pack(data, thorough=True)
-    assert found.trust.policy is not None
-    assert found.trust.policy.logs[0].key == found.trust.log_key
+    assert found.trust.policy is None  # no city is founded with witnesses
     assert set(found.leaves) == set(service.city.enrolled)
 
 

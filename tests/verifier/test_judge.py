@@ -27,7 +27,7 @@ from verifier.codec import base45_decode, base45_encode
 from verifier.disclosure import disclosure_digest, make_disclosure
 from verifier.errors import Refused
 from verifier.judge import CLOCK_SKEW, judge
-from verifier.policy import parse_policy
+from verifier.note import MLDSA44, NoteSigner
 from verifier.proof import TlogProof
 from verifier.qr import PREFIX, format_qr
 from verifier.statement import Content
@@ -104,7 +104,7 @@ def disclosing(*disclosures: bytes) -> Callable[[City], Asked]:
 
 
 def with_proof(**changes: Any) -> Callable[[City], Asked]:
-    """A transparent code; `witnesses` cosigned, `quorum` are asked for, `other` swaps the proof."""
+    """A transparent code; `witnesses` cosigned, `other` swaps the proof."""
 
     def ask(city: City) -> Asked:
         shown = city.issue()
@@ -112,8 +112,7 @@ def with_proof(**changes: Any) -> Callable[[City], Asked]:
         proof = city.proof(shown.index, witnesses=changes.get("witnesses", 3))
         if "other" in changes:
             proof = changes["other"](city, shown, proof)
-        trust = city.trust(policy=city.policy(changes.get("quorum", 2)))
-        return Asked(format_qr(shown.statement, shown.disclosures[:1], proof), trust)
+        return Asked(format_qr(shown.statement, shown.disclosures[:1], proof), city.trust())
 
     return ask
 
@@ -439,27 +438,90 @@ def test_verdict(case: Case) -> None:
     assert len(shown["checks"]) == len(CHECKS)
 
 
-def without_witnesses(policy: str) -> Callable[[City], Asked]:
-    def ask(city: City) -> Asked:
-        shown = city.issue()
-        trust = city.trust(policy=parse_policy(policy) if policy else None)
-        return Asked(city.transparent(shown, witnesses=0), trust)
-
-    return ask
+# --- witnesses: the policy is the one in force at the checkpoint's size ------------------------
 
 
-@pytest.mark.parametrize("policy", ["", "quorum none\n"])
-def test_a_city_without_witnesses_says_so(policy: str) -> None:
-    verdict = without_witnesses(policy)(City()).verdict()
+def without_policy(city: City) -> Asked:
+    """It began to ask for witnesses after this proof was made."""
+    city = City(quorum=None)
+    text = city.transparent(city.issue(), witnesses=0)
+    city.set_witnesses(city.policy_text(2), issued_at=ISSUED_AT + 1)
+    return Asked(text, city.trust())
+
+
+def overridden(city: City) -> Asked:
+    """The proof was made while an override stood; today three witnesses are asked for."""
+    city.set_witnesses("quorum none\n", override="机房断电", issued_at=ISSUED_AT + 1)
+    text = city.transparent(city.issue(), witnesses=0)
+    city.set_witnesses(city.policy_text(3), issued_at=ISSUED_AT + 2)
+    return Asked(text, city.trust())
+
+
+def sign_long(city: City, quorum: int, *numbers: int) -> Licence:
+    """These witnesses cosign with ML-DSA-44 from now on; a licence issued after that."""
+    for number in numbers:
+        name = city.witnesses[number].name
+        city.witnesses[number] = NoteSigner(name, signer(name, "ml-dsa-44"), MLDSA44)
+    city.set_witnesses(city.policy_text(quorum), issued_at=ISSUED_AT + 1)
+    return city.issue()
+
+
+def long_signatures(city: City) -> Asked:
+    """A QR code keeps the cosignature of one of the two that are asked for."""
+    shown = sign_long(city, 2, 1, 2)
+    return Asked(city.transparent(shown, witnesses=2), city.trust())
+
+
+@pytest.mark.parametrize(
+    ("ask", "code"),
+    [
+        (without_policy, "no-policy"),
+        (overridden, "witnesses-overridden"),
+        (long_signatures, "witnesses-not-shown"),
+    ],
+)
+def test_witnesses_that_were_not_checked(ask: Callable[[City], Asked], code: str) -> None:
+    verdict = ask(City()).verdict()
     witnesses = verdict.checks[WITNESSES - 1]
-    assert (witnesses.outcome, witnesses.code) == (Outcome.UNCHECKED, "no-policy")
+    assert (witnesses.outcome, witnesses.code) == (Outcome.UNCHECKED, code)
     assert verdict.checks[LEDGER - 1].outcome is Outcome.PASSED
     assert verdict.colour is GREEN
 
 
+def test_a_proof_beside_the_code_shows_every_signature() -> None:
+    """The text form leaves none out, so there too few are too few."""
+    city = City()
+    shown = sign_long(city, 2, 1, 2)
+    for witnesses, colour in ((1, RED), (2, GREEN)):
+        proof = city.proof(shown.index, witnesses=witnesses)
+        verdict = judge(shown.qr(), city.trust(), NOW, proof=proof)
+        assert verdict.colour is colour
+    assert verdict.checks[WITNESSES - 1].detail == "audit, archive"
+
+
+def test_a_code_leaves_out_long_signatures_only() -> None:
+    """Whose signature would have fitted did not sign."""
+    city = City()
+    shown = sign_long(city, 3, 2)
+    for witnesses, code in ((1, "policy-quorum-not-met"), (2, "witnesses-not-shown")):
+        verdict = judge(city.transparent(shown, witnesses=witnesses), city.trust(), NOW)
+        assert verdict.checks[WITNESSES - 1].code == code
+
+
+def test_an_old_proof_is_judged_by_the_policy_of_its_day() -> None:
+    city = City()
+    shown = city.issue()
+    text = city.transparent(shown, witnesses=2)
+    city.set_witnesses(city.policy_text(3), issued_at=ISSUED_AT + 1)
+    assert judge(text, city.trust(), NOW).colour is GREEN
+    newer = city.transparent(shown, witnesses=2)
+    assert judge(newer, city.trust(), NOW).code == "policy-quorum-not-met"
+
+
 def test_every_sentence_of_the_judge_has_a_scenario() -> None:
     """All of them occur, as a verdict or as the reason of a check; the rest are refusals'."""
-    asked = [case.ask(City()) for case in CASES] + [without_witnesses("")(City())]
+    asked = [case.ask(City()) for case in CASES]
+    asked += [ask(City()) for ask in (without_policy, overridden, long_signatures)]
     reached: set[str] = set()
     for verdict in (one.verdict() for one in asked):
         reached |= {verdict.code, *(check.code for check in verdict.checks)}
@@ -483,9 +545,9 @@ def test_no_changed_byte_of_a_compact_code_is_green(show: int) -> None:
 
 def test_no_changed_byte_of_a_transparent_code_is_green_with_every_check_passed() -> None:
     """A cosignature that became a stranger's is ignored, so all three witnesses are asked for."""
-    city = City()
+    city = City(quorum=3)
     shown = city.issue()
-    text, trust = city.transparent(shown), city.trust(policy=city.policy(3))
+    text, trust = city.transparent(shown), city.trust()
     data = base45_decode(text[len(PREFIX) :], max_bytes=5000)
     for at in range(len(data)):
         changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

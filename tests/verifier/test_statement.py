@@ -140,7 +140,7 @@ class TestEveryKind:
 
 
 @pytest.mark.parametrize(
-    "payload", [{}, {1: 0}, {1: 10}, {1: "16"}, {1: True}, {2: "x"}, [], 16, "x"]
+    "payload", [{}, {1: 0}, {1: 11}, {1: "16"}, {1: True}, {2: "x"}, [], 16, "x"]
 )
 def test_unknown_kinds_are_refused(payload: object) -> None:
     with refused("statement-unknown-kind"):
