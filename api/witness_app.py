@@ -1,0 +1,132 @@
+"""A witness on the web: C2SP tlog-witness over HTTP.
+
+    POST /add-checkpoint             submission prefix
+    POST /sign-subtree
+    GET  /<origin hash>/checkpoint   monitoring prefix
+    GET  /healthz, /metrics          for its operator
+
+Nothing of the city is loaded. What requests say is decided in `ledger.witness`; here they are
+bounded, handed to a thread, and answered as plain text. Every answer is counted by its code.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import structlog
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ledger.witness import Answer, State, Witness
+from ledger.witness.errors import WitnessError
+from ledger.witness.wire import MAX_REQUEST
+from ledger.witness.witness import TEXT, Clock, answered
+from verifier.note import NoteSigner
+
+_log = structlog.get_logger("zhenglian.witness")
+_OF_HTTP = {404: "witness-path", 405: "witness-method"}
+
+
+def witness_app(state: State, signers: Sequence[NoteSigner], clock: Clock) -> Starlette:
+    """The ASGI application of a witness; see `Witness` for what the arguments promise."""
+    return app_of(Witness(state, signers, clock))
+
+
+def app_of(witness: Witness) -> Starlette:
+    """The ASGI application of a witness that is there already."""
+    counted: Counter[tuple[str, str]] = Counter()
+
+    async def answer(request: Request, what: str, handler: Callable[[], Answer]) -> Response:
+        found = await run_in_threadpool(handler)
+        counted[what, found.code or "ok"] += 1
+        if found.code:
+            _log.info("refused", request=what, code=found.code, status=found.status)
+        return _response(found)
+
+    async def add_checkpoint(request: Request) -> Response:
+        body = await _body(request)
+        return await answer(request, "add-checkpoint", lambda: witness.add_checkpoint(body))
+
+    async def sign_subtree(request: Request) -> Response:
+        body = await _body(request)
+        return await answer(request, "sign-subtree", lambda: witness.sign_subtree(body))
+
+    async def checkpoint(request: Request) -> Response:
+        hashed = request.path_params["hashed"]
+        return await answer(request, "checkpoint", lambda: witness.checkpoint(hashed))
+
+    async def health(_request: Request) -> Response:
+        return _response(await run_in_threadpool(answered, lambda: _healthy(witness.state)))
+
+    async def metrics(_request: Request) -> Response:
+        name = "zhenglian_witness_answers_total"
+        lines = [f"# HELP {name} Answers by request and code.", f"# TYPE {name} counter"]
+        for (what, code), count in sorted(counted.items()):
+            lines.append(f'{name}{{request="{what}",code="{code}"}} {count}')
+        return Response("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
+
+    return Starlette(
+        routes=[
+            Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
+            Route("/sign-subtree", sign_subtree, methods=["POST"]),
+            Route("/{hashed}/checkpoint", checkpoint, methods=["GET"]),
+            Route("/healthz", health, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
+        ],
+        exception_handlers={
+            HTTPException: _not_routed,
+            WitnessError: _refused,
+            ClientDisconnect: _refused,
+            Exception: _failed,
+        },
+    )
+
+
+def _healthy(state: State) -> Answer:
+    state.log("")
+    return Answer(200, TEXT, b"ok\n")
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body; `witness-request-too-large` without reading more than is allowed."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_REQUEST:
+            raise WitnessError("witness-request-too-large", f"above {MAX_REQUEST} bytes")
+    return bytes(body)
+
+
+def _response(answer: Answer) -> Response:
+    headers = {"cache-control": "no-cache", "access-control-allow-origin": "*"}
+    response = Response(answer.body, answer.status, headers)
+    response.headers["content-type"] = answer.content_type
+    return response
+
+
+def _raised(error: WitnessError) -> Response:
+    def again() -> Answer:
+        raise error
+
+    return _response(answered(again))
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    if isinstance(error, WitnessError):
+        return _raised(error)
+    return _raised(WitnessError("witness-request", "cut off"))
+
+
+async def _not_routed(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    response = _raised(WitnessError(_OF_HTTP.get(status, "witness-request")))
+    response.headers.update((isinstance(error, HTTPException) and error.headers) or {})
+    return response
+
+
+async def _failed(_request: Request, error: Exception) -> Response:
+    _log.error("failed", exc_info=error)
+    return _raised(WitnessError("witness-failed"))
