@@ -128,9 +128,22 @@ def facts_of(event: Event) -> dict[str, Any]:
             facts["replaces"] = signer(facts["replaces"]).kid
     elif event.kind == kinds.KEY_CHANGED:
         facts["key"] = signer(facts["key"]).kid
+    elif event.kind == kinds.WITNESSES:
+        facts["policy"] = policy_text(facts.pop("quorum"))
     elif facts.get("act") == "rename":
         facts["zh"] = "新名"
     return facts
+
+
+def policy_text(quorum: int) -> str:
+    """Any `quorum` of three witnesses; nobody if it is 0."""
+    names = ("x", "y", "z")
+    keys = {
+        name: NoteSigner(f"{name}.example", signer(f"witness {name}"), 0x04).key for name in names
+    }
+    lines = [f"witness {name} {keys[name].text()} https://{name}.example\n" for name in names]
+    least = f"group g {quorum} x y z\nquorum g\n" if quorum else "quorum none\n"
+    return "".join([*lines, least])
 
 
 def _officers(names: Sequence[str], forged: bool) -> Sequence[list[Any]]:
@@ -181,7 +194,7 @@ class Drawer:
                 index=index, at=at, operator=self._operator(), proposed=old.proposed or old
             )
         names = ("department", "key", "key", "key", "key_act", "key_act", "key_act", "change")
-        name = self.pick((*names, "officer", "officer_left"))
+        name = self.pick((*names, "officer", "officer_left", "witnesses"))
         kind, facts = getattr(self, f"_{name}")(index, at)
         event = Event(index, at, kind, facts, self._operator())
         proposer, approver = self._deciders(event)
@@ -294,3 +307,9 @@ class Drawer:
 
     def _officer_left(self, index: int, at: int) -> tuple[int, dict[str, Any]]:
         return kinds.OFFICER_LEFT, {"id": self.pick(OFFICERS[self.pick(("operator", *SLUGS))])}
+
+    def _witnesses(self, index: int, at: int) -> tuple[int, dict[str, Any]]:
+        facts: dict[str, Any] = {"quorum": self.pick((0, 1, 2, 3))}
+        if self.rarely(2):
+            facts["override"] = "例外"
+        return kinds.WITNESSES, facts

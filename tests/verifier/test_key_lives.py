@@ -21,6 +21,7 @@ from verifier import kinds
 from verifier.authorities import Authorities, check_standing, check_use
 from verifier.errors import Refused
 from verifier.judge import judge
+from verifier.keylife import Moment
 from verifier.statement import Content, parse_statement
 from verifier.trust import Trust
 from verifier.verdict import Colour
@@ -64,6 +65,13 @@ def same_answers(twin: Twin, authorities: Authorities, times: set[int], indices:
     assert {key.kid for key in authorities.keys.values()} == {
         signer(name).kid for name in twin.all_keys()
     }
+    for size in indices:
+        logged, event = authorities.policy_at(size), twin.quorum(size)
+        assert (logged is None) == (event is None)
+        if logged is not None and event is not None:
+            assert logged.policy.least() == event.facts["quorum"]
+            assert logged.override == event.facts.get("override", "")
+            assert logged.told == Moment(event.index, event.at)
     ends = (0, max(times))
     for name in twin.all_keys():
         key = authorities.key(signer(name).kid)

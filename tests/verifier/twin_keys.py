@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from verifier import kinds
 
-OPERATOR_ONLY = {*range(1, 10), 48}
+OPERATOR_ONLY = {*range(1, 11), 48}
 
 
 class Event(NamedTuple):
@@ -229,6 +229,7 @@ class Twin:
             kinds.DEPARTMENT_CHANGED: self._department_changed,
             kinds.OFFICER: self._officer,
             kinds.OFFICER_LEFT: self._officer_left,
+            kinds.WITNESSES: self._witnesses,
         }
         return rules[event.kind](event, event.facts)
 
@@ -318,6 +319,21 @@ class Twin:
             return {"officer-not-in-office"}
         few = officer[1] == "operator" and len(self.in_office("operator")) <= 2
         return {"officers-too-few"} if few else set()
+
+    def quorum(self, size: int) -> Event | None:
+        """The policy in force for a tree of this size; here it asks any `quorum` of three."""
+        found = None
+        for event in self.events:
+            if event.kind == kinds.WITNESSES and event.index < size:
+                found = event
+        return found
+
+    def _witnesses(self, event: Event, facts: Mapping[str, Any]) -> set[str]:
+        standing = self.quorum(event.index)
+        if "override" in facts:
+            return set() if standing else {"witnesses-override-of-nothing"}
+        fewer = standing is not None and facts["quorum"] < standing.facts["quorum"]
+        return {"witnesses-override-missing"} if fewer or not facts["quorum"] else set()
 
     def concerns(self, event: Event) -> str:
         """The department whose own officers may decide it, besides the operator's."""
