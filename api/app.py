@@ -43,6 +43,7 @@ from api.routes import (
 from api.routes import verify as verify_routes
 from api.routes.parts import proof_path
 from api.start import make_start_data
+from api.static_answer import PublicRead
 from verifier.verdict import Record
 
 DESCRIPTION = """
@@ -60,6 +61,14 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 
 BOUNDED_ELSEWHERE = frozenset({"/v1/imports", "/check"})
 """Paths that bound what they read themselves: one takes more, one answers with a page."""
+
+
+PUBLIC = frozenset({"/v1/log/key", "/v1/log/policy"})
+
+
+def is_public(path: str) -> bool:
+    """Whether any page may read what is there: the log's read side and whom to trust for it."""
+    return path.startswith("/log/") or path in PUBLIC
 
 
 _ROUTES = (
@@ -149,6 +158,7 @@ def bare_app() -> FastAPI:
     app.include_router(pages_router())
     app.add_middleware(BodyLimit, exempt=lambda path: path in BOUNDED_ELSEWHERE)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(PublicRead, public=is_public)
     app.add_middleware(Observed)  # the outermost: sees every answer
     return app
 

@@ -325,6 +325,10 @@ class ServiceError(ZhenglianError):
         # requests
         "request-invalid": ("请求内容有误", "the request is not valid"),
         "request-too-large": ("请求内容过大", "the request is too large"),
+        "range-not-satisfiable": (
+            "所要求的范围超出资源长度",
+            "the range asked for lies outside the resource",
+        ),
         "media-type-unsupported": ("不支持的内容类型", "this content type is not supported"),
         "route-unknown": ("没有这个地址", "there is nothing at this address"),
         "method-not-allowed": ("该地址不支持此方法", "the address does not allow this method"),
@@ -487,6 +491,7 @@ class ServiceError(ZhenglianError):
         "consent-used": 409,
         "request-too-large": 413,
         "media-type-unsupported": 415,
+        "range-not-satisfiable": 416,
         "route-unknown": 404,
         "method-not-allowed": 405,
         "batch-too-large": 413,

@@ -24,7 +24,8 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        inner = {**scope, "method": "GET"}
+        headers = [each for each in scope["headers"] if each[0] != b"range"]  # §14.2: of GET only
+        inner = {**scope, "method": "GET", "headers": headers}
         try:
             await self.app(inner, receive, without_body)
         finally:

@@ -29,6 +29,7 @@ _LEDGER_STATUS: Mapping[str, int] = {
     "ledger-not-found": 404,
     "ledger-out-of-range": 404,
     "ledger-not-published": 404,
+    "ledger-path-absent": 404,
     "ledger-busy": 503,
     "ledger-closed": 503,
     "ledger-commit-unknown": 503,

@@ -16,7 +16,7 @@ from api.context import Services, Use
 from api.packs import policy_text
 from api.problems import on_refusal
 from api.routes.discovery_models import DidDocument, Index, IssuerMetadata, JwkSet
-from api.routes.parts import is_known
+from api.static_answer import is_known
 from keys.errors import ZhenglianError
 from verifier.authorities import OPERATOR
 from verifier.errors import Refused

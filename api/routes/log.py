@@ -1,13 +1,16 @@
-"""The public read side of the log, exactly C2SP tlog-tiles, and proofs beside it."""
+"""The public read side of the log, exactly C2SP tlog-tiles, and proofs beside it.
 
-from hashlib import sha256
+Routes that read are plain functions, run on threads: SQLite and the network to PostgreSQL block,
+and compressing a bundle takes milliseconds without the interpreter's lock.
+"""
+
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.context import Use
 from api.routes.models import ConsistencyProof, EntryShown
-from api.routes.parts import is_known
+from api.static_answer import Static, answer, bundle_file, checkpoint_file
 from verifier.codec import b64encode
 from verifier.proof import format_proof
 from verifier.statement import parse_statement
@@ -15,7 +18,6 @@ from verifier.tiles import parse_path
 
 tiles = APIRouter(prefix="/log", tags=["账本 log (C2SP tlog-tiles)"])
 router = APIRouter(prefix="/v1/log", tags=["账本 log"])
-_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _TEXT = "text/plain; charset=utf-8"
 Index = Annotated[int, Path(ge=0, lt=2**63, description="Ledger index, from 0")]
 
@@ -32,36 +34,32 @@ def _content(media_type: str, format_: str) -> dict[int | str, dict[str, Any]]:
     response_class=Response,
     responses={**_content(_TEXT, "string"), 304: {"description": "Not modified"}},
 )
-def checkpoint(
-    use: Use, known: Annotated[str | None, Header(alias="If-None-Match")] = None
-) -> Response:
+def checkpoint(request: Request, use: Use) -> Response:
     """The latest published checkpoint, a C2SP signed note. 304 where the caller has it already."""
-    note = use.city.ledger.checkpoint()
-    tag = f'"{sha256(note).hexdigest()[:32]}"'
-    headers = {"Cache-Control": "no-cache", "ETag": tag}
-    if is_known(tag, known):
-        return Response(status_code=304, headers=headers)
-    return Response(note, media_type=_TEXT, headers=headers)
+    return answer(request, checkpoint_file(use.city.ledger.checkpoint()))
 
 
 @tiles.get(
     "/tile/{path:path}",
     summary="数据块 Tiles and bundles",
     response_class=Response,
-    responses=_content("application/octet-stream", "binary"),
+    responses={
+        **_content("application/octet-stream", "binary"),
+        206: {"description": "Part of it (Range, If-Range)"},
+        304: {"description": "Not modified (If-None-Match)"},
+    },
 )
-def tile(path: str, use: Use) -> Response:
+def tile(path: str, request: Request, use: Use) -> Response:
     """`/log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`.
 
-    What one of these paths gives never changes; a path the log does not reach is a 404.
+    What one of these paths gives never changes; a path the log does not reach is a 404. Bundles
+    come as gzip where `Accept-Encoding` allows it.
     """
     where = parse_path(f"tile/{path}")
     ledger = use.city.ledger
     if where.level is None:
-        data = ledger.entry_bundle(where.n, where.width)
-    else:
-        data = ledger.tile(where.level, where.n, where.width)
-    return Response(data, media_type="application/octet-stream", headers=_IMMUTABLE)
+        return answer(request, bundle_file(ledger.entry_bundle(where.n, where.width)))
+    return answer(request, Static(ledger.tile(where.level, where.n, where.width)))
 
 
 @router.get(

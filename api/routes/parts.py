@@ -41,10 +41,3 @@ def answer_once(
 def proof_path(index: int) -> str:
     """Where the inclusion proof of an entry is fetched."""
     return f"/v1/log/proof/{index}"
-
-
-def is_known(tag: str, known: str | None) -> bool:
-    """Whether an entity tag is among those of an `If-None-Match` header (RFC 9110 §13.1.2)."""
-    return known is not None and tag in (
-        each.strip().removeprefix("W/") for each in known.split(",")
-    )

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from api.checking import verify
 from api.context import Use
 from api.errors import ServiceError
-from api.routes.parts import is_known
+from api.static_answer import is_known
 from verifier.image import read_code
 
 router = APIRouter(prefix="/v1", tags=["核验 verification"])

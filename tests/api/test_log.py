@@ -132,7 +132,7 @@ def test_paths_the_log_does_not_have(grown: Service) -> None:
         answer = grown.get(None, f"/log/{path}")
         assert answer.status_code == 404, path
         assert code is None or problem_of(answer, code, 404)
-        assert "cache-control" not in answer.headers
+        assert answer.headers["cache-control"] == "public, max-age=1"
 
 
 @pytest.fixture
