@@ -20,6 +20,7 @@ from pathlib import Path
 from keys.custody.file import sync_folder
 from ledger.witness.errors import WitnessError, WitnessSetupError
 from ledger.witness.model import FORK, UNPROVEN, Evidence, Recorded, WitnessedLog, origin_hash
+from verifier.merkle import HASH_SIZE
 from verifier.note import VerifierKey, parse_vkey
 
 MAX_EVIDENCE = 32
@@ -39,11 +40,12 @@ CREATE TABLE head (
 CREATE TABLE evidence (
     id INTEGER PRIMARY KEY, origin TEXT NOT NULL, kind TEXT NOT NULL, size INTEGER NOT NULL,
     root BLOB NOT NULL, seen INTEGER NOT NULL, note BLOB NOT NULL, against BLOB NOT NULL,
+    hashes BLOB NOT NULL,
     UNIQUE (origin, kind, size, root)
 ) STRICT;
 """
 _HEAD = "SELECT size, root, stamp, note FROM head WHERE origin = ?"
-_EVIDENCE = "SELECT origin, kind, size, root, seen, note, against FROM evidence"
+_EVIDENCE = "SELECT origin, kind, size, root, seen, note, against, hashes FROM evidence ORDER BY id"
 
 
 class WitnessState:
@@ -145,9 +147,10 @@ class WitnessState:
             return
         with self._writing() as db:
             db.execute(
-                "INSERT OR IGNORE INTO evidence (origin, kind, size, root, seen, note, against)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*mark, evidence.seen, evidence.note, evidence.against),
+                "INSERT OR IGNORE INTO evidence"
+                " (origin, kind, size, root, seen, note, against, hashes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*mark, evidence.seen, evidence.note, evidence.against, b"".join(evidence.hashes)),
             )
             # Of forks the first stay: the newest must not push out what convicts the log.
             db.execute(
@@ -160,7 +163,8 @@ class WitnessState:
     def evidence(self) -> Sequence[Evidence]:
         """All that is kept, oldest first."""
         with self._reading() as db:
-            return [Evidence(*row) for row in db.execute(f"{_EVIDENCE} ORDER BY id")]
+            rows = db.execute(_EVIDENCE).fetchall()
+        return [Evidence(*row[:7], _split(row[7])) for row in rows]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -213,6 +217,10 @@ def open_state(path: Path, keys: Sequence[VerifierKey] | None = None) -> Witness
         state.close()
         raise WitnessSetupError("witness-state-foreign", path.name)
     return state
+
+
+def _split(hashes: bytes) -> tuple[bytes, ...]:
+    return tuple(hashes[at : at + HASH_SIZE] for at in range(0, len(hashes), HASH_SIZE))
 
 
 @lru_cache(maxsize=256)

@@ -9,9 +9,10 @@ from ledger.witness.errors import WitnessSetupError
 from verifier.note import VerifierKey
 
 FORK, UNPROVEN = "fork", "unproven"
-"""Kinds of evidence. `FORK`: one size, two roots, both signed by the log; that convicts it.
-`UNPROVEN`: signed by the log, offered with a proof that does not hold; whether the log forked or
-somebody sent a wrong proof is not known until the log gives a right one."""
+"""Kinds of evidence. `FORK`: two checkpoints that no one history has, which convicts the log: of
+one size with two roots, or with a proof that leads to the new root from another old one.
+`UNPROVEN`: a checkpoint offered with a proof that leads nowhere. Whether the log forked or somebody
+sent a wrong proof is not known until the log gives a right one."""
 
 
 class Answer(NamedTuple):
@@ -53,7 +54,7 @@ class Evidence:
     """A checkpoint signed by its log that does not fit the one on record (`against`, a note).
 
     `kind` is `FORK` or `UNPROVEN`; `seen` in Unix seconds; `note` as it is in `Recorded`, without
-    cosignatures.
+    cosignatures. `hashes` are the proof offered: of a `FORK`, what `verifier.split_view` takes.
     """
 
     origin: str
@@ -63,6 +64,7 @@ class Evidence:
     seen: int
     note: bytes
     against: bytes
+    hashes: tuple[bytes, ...] = ()
 
 
 class State(Protocol):

@@ -36,7 +36,7 @@ from ledger.witness.model import (
 )
 from ledger.witness.wire import AddCheckpoint, parse_add_checkpoint, parse_sign_subtree
 from verifier.errors import Refused
-from verifier.merkle import check_consistency
+from verifier.merkle import check_consistency, roots_from_consistency
 from verifier.note import (
     MLDSA44,
     Note,
@@ -178,6 +178,7 @@ class Witness:
                 seen=int(self._clock()),
                 note=format_note(Note(request.note.text, tuple(signed))),
                 against=misfit.recorded.note,
+                hashes=request.proof if misfit.code == "witness-inconsistent" else (),
             )
         )
 
@@ -235,7 +236,9 @@ def _check(request: AddCheckpoint, recorded: Recorded | None) -> None:
     try:
         _check_growth(request, recorded)  # 7
     except Refused as error:
-        evidence = UNPROVEN if size else ""
+        evidence = UNPROVEN if 0 < size < checkpoint.size else ""
+        if recorded and _leads_elsewhere(request, recorded):
+            evidence = FORK
         raise _Misfit("witness-inconsistent", str(error), evidence, recorded) from error
 
 
@@ -254,3 +257,19 @@ def _check_growth(request: AddCheckpoint, recorded: Recorded | None) -> None:
         root2=request.checkpoint.root,
         proof=request.proof,
     )
+
+
+def _leads_elsewhere(request: AddCheckpoint, recorded: Recorded) -> bool:
+    """The proof belongs to the new tree, and gives it another root at the recorded size.
+
+    Where that size is a power of two the proof does not hold the old root, and nothing follows.
+    """
+    if not recorded.size & (recorded.size - 1):
+        return False
+    try:
+        old, new = roots_from_consistency(
+            size1=recorded.size, size2=request.checkpoint.size, subproof=request.proof
+        )
+    except Refused:
+        return False
+    return new == request.checkpoint.root and old != recorded.root

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ledger.witness import Witness
 from tests.witness.logs import NOW, GrowingLog, new_witness
 from verifier.note import parse_note, verify_signatures
 
