@@ -99,6 +99,27 @@ class LedgerError(ZhenglianError):
             "数据库的设置不保证已提交的内容不丢失，拒绝使用",
             "the database is set so that what is committed may be lost; it will not be used",
         ),
+        # backup
+        "backup-damaged": (
+            "备份文件残缺或被改动",
+            "the backup is cut short or was altered",
+        ),
+        "backup-newer": (
+            "备份由更新版本的程序制作，请升级程序",
+            "the backup is of a newer program; use that one",
+        ),
+        "backup-target-used": (
+            "数据库不是空的，不在其上恢复",
+            "the database is not empty; nothing is restored over it",
+        ),
+        "backup-schema-older": (
+            "数据库的表结构落后于本程序；请先启动服务，或用原来的程序备份",
+            "the tables are behind this program; start the service first, or use the older program",
+        ),
+        "backup-unfit": (
+            "表中有备份格式无法容纳的值",
+            "a table holds a value that a backup has no place for",
+        ),
         # read side
         "ledger-not-found": ("账本中没有此条目", "the ledger has no such entry"),
         "ledger-out-of-range": (

@@ -33,9 +33,9 @@ Exceptions raised by code run inside `with` blocks pass through unchanged.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, MetaData
+from sqlalchemy import Connection, MetaData, Table
 
 from ledger.model import Appended, EntryRow, Head, Published
 

@@ -18,6 +18,9 @@ from sqlalchemy import Connection, MetaData, column, inspect, select, table
 
 from ledger.errors import LedgerError
 
+Series = MetaData
+"""The tables of one floor: those that `versioned` made have steps."""
+
 _NAME, _FOLDER = "versioned", "steps"
 _RUNNER = Path(__file__).parent.parent / "migrations"
 _one_at_a_time = threading.Lock()  # Alembic keeps what it is doing in its module
@@ -36,15 +39,30 @@ def is_current(connection: Connection, series: Sequence[MetaData]) -> bool:
     return all(_NAME in tables.info and not missing(connection, tables) for tables in series)
 
 
-def forward(connection: Connection, tables: MetaData) -> None:
-    """Runs the steps that are missing; tables that are not versioned are created where absent.
+def forward(connection: Connection, tables: MetaData, upto: str | None = None) -> None:
+    """Runs the steps that are missing, all or those up to `upto`; tables that are not versioned
+    are created where absent.
 
     Raises `ledger-schema-newer`, `ledger-schema-unknown`, and then has changed nothing.
     """
     if _NAME not in tables.info:
         tables.create_all(connection)
-    elif missing(connection, tables):
-        _run(connection, tables)
+        return
+    lacking = missing(connection, tables)
+    if lacking and (upto is None or upto in lacking):
+        _run(connection, tables, upto or lacking[-1])
+
+
+def step_of(connection: Connection, tables: MetaData) -> str | None:
+    """The step that a versioned database has; None before the first. Errors as `is_current`."""
+    known, lacking = steps(tables), missing(connection, tables)
+    return known[-len(lacking) - 1] if len(lacking) < len(known) else None
+
+
+def series_name(tables: MetaData) -> str:
+    """What tells this series apart."""
+    name: str = tables.info[_NAME]
+    return name
 
 
 def missing(connection: Connection, tables: MetaData) -> list[str]:
@@ -75,7 +93,7 @@ def version_table(tables: MetaData) -> str:
     return f"{tables.info[_NAME]}_version"
 
 
-def _run(connection: Connection, tables: MetaData) -> None:
+def _run(connection: Connection, tables: MetaData, upto: str) -> None:
     # Imported when there is something to do: it takes a fifth of the time of a start.
     from alembic import command
     from alembic.config import Config
@@ -89,4 +107,4 @@ def _run(connection: Connection, tables: MetaData) -> None:
         config.set_main_option(option, str(folder).replace("%", "%%"))
     config.attributes.update(connection=connection, tables=tables, version=version_table(tables))
     with _one_at_a_time:
-        command.upgrade(config, "head")
+        command.upgrade(config, upto)

@@ -30,13 +30,21 @@ from typing import Any, TypeVar, cast
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow, Head, Published
-from ledger.stores.sql import SqlReader, SqlStore, SqlWriter, head_of, translated, unique
+from ledger.stores.sql import (
+    ENTRIES,
+    SqlReader,
+    SqlStore,
+    SqlWriter,
+    head_of,
+    translated,
+    unique,
+)
 
 T = TypeVar("T")
 
@@ -124,15 +132,15 @@ class PostgresReader(SqlReader):
 
 
 class PostgresWriter(PostgresReader, SqlWriter):
-    """Writes. `lock` comes first."""
+    """Writes. `lock` comes first, or `lock_tables` and, once the tables are there, `head`."""
 
-    _locked: Head
+    _locked: Head | None = None
 
     def lock_tables(self) -> None:
         """Waits until no other creates tables."""
         self._connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_CREATING,))
 
-    def lock(self) -> None:
+    def lock(self) -> Head:
         """Waits for the head's row, and keeps what it says."""
         row = self._connection.exec_driver_sql(_LOCK).one_or_none()
         if row is None:
@@ -140,9 +148,11 @@ class PostgresWriter(PostgresReader, SqlWriter):
         size, root, edge, fsync, synchronous = row
         _check_durable(fsync, synchronous)
         self._locked = head_of(size, root, edge)
-
-    def head(self) -> Head:
         return self._locked
+
+    @translated()
+    def head(self) -> Head:
+        return self.lock() if self._locked is None else self._locked
 
     def swap_head(self, old: Head, new: Head) -> None:
         super().swap_head(old, new)
@@ -158,6 +168,20 @@ class PostgresWriter(PostgresReader, SqlWriter):
         data = _copied(rows)
         with self._driver() as cursor, cursor.copy(_COPY) as copy:
             copy.write(data)
+
+    @translated()
+    def insert_rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        dialect, columns = self._connection.dialect, list(table.columns)
+        if table.name == ENTRIES.name and table.columns.keys() == ENTRIES.columns.keys():
+            self.insert_entries([cast("EntryRow", row) for row in rows])
+            return
+        bound = [column.type.dialect_impl(dialect).bind_processor(dialect) for column in columns]
+        names = ", ".join(f'"{column.name}"' for column in columns)
+        into = f'COPY "{table.name}" ({names}) FROM STDIN'
+        with self._driver() as cursor, cursor.copy(into.encode()) as copy:
+            for row in rows:
+                pairs = zip(bound, row, strict=True)
+                copy.write_row([value if as_ is None else as_(value) for as_, value in pairs])
 
     @translated()
     def put_tile(self, level: int, n: int, data: bytes) -> None:
@@ -303,7 +327,7 @@ class PostgresStore(SqlStore):
             yield writer
 
     @contextmanager
-    def _creating(self) -> Iterator[PostgresWriter]:
+    def creating(self) -> Iterator[PostgresWriter]:
         writer = self._begun(self._durable, _WRITE, self._busy_seconds, PostgresWriter.lock_tables)
         with _ended(writer.connection):
             yield writer
@@ -323,7 +347,7 @@ class PostgresStore(SqlStore):
         engine: Engine,
         how: str,
         seconds: float,
-        first: Callable[[PostgresWriter], None] = lambda _: None,
+        first: Callable[[PostgresWriter], object] = lambda _: None,
     ) -> PostgresWriter:
         """A connection on which a transaction has begun and `first` was done. One from the pool
         that turns out to be dead is replaced, and a server that is away is waited for."""

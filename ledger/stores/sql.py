@@ -229,6 +229,9 @@ class SqlReader:
             found.update((h, i) for h, i in self._connection.execute(_INDICES, chunk))
         return found
 
+    def damage(self) -> list[str]:
+        return []
+
     def _checkpoint(self, row: int) -> Published | None:
         found = self._connection.execute(_CHECKPOINT, {"row": row}).one_or_none()
         return None if found is None else Published(*found)
@@ -274,6 +277,14 @@ class SqlWriter(SqlReader):
         if rows:
             self._connection.execute(
                 insert(ENTRIES), [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+            )
+
+    @translated()
+    def insert_rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        names = table.columns.keys()
+        if rows:
+            self._connection.execute(
+                insert(table), [dict(zip(names, row, strict=True)) for row in rows]
             )
 
     @translated()
@@ -339,9 +350,12 @@ class SqlStore:
         with self.read() as reader, translated():
             if is_current(reader.connection, series):
                 return
-        with self._creating() as writer:
+        with self.creating() as writer:
             writer.create(*series)
             writer.commit()
+
+    def creating(self) -> AbstractContextManager[SqlWriter]:
+        return self._writing(self._durable)
 
     @contextmanager
     def read(self) -> Iterator[SqlReader]:
@@ -368,10 +382,6 @@ class SqlStore:
     def close(self) -> None:
         self._durable.dispose()
         self._relaxed.dispose()
-
-    def _creating(self) -> AbstractContextManager[SqlWriter]:
-        """The transaction of `create`, one at a time; the head may not exist yet."""
-        return self._writing(self._durable)
 
     @contextmanager
     def _writing(self, engine: Engine) -> Iterator[SqlWriter]:

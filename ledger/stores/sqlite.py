@@ -48,6 +48,11 @@ class SqliteReader(SqlReader):
             at += size
         return found
 
+    @translated()
+    def damage(self) -> list[str]:
+        lines = self._connection.exec_driver_sql("PRAGMA integrity_check(20)").scalars().all()
+        return [] if lines == ["ok"] else [str(line) for line in lines]
+
 
 class SqliteWriter(SqliteReader, SqlWriter):
     """Writes; entries go straight to the driver's `executemany`."""
