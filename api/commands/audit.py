@@ -2,6 +2,8 @@
 
     zhenglian audit URL|DIR|ARCHIVE [--trust PACK | --vkey TEXT] [--since CHECKPOINT] [--json]
 
+Who must have cosigned is what the ledger's own statements say; `--policy` is for logs of others.
+
 Exit status: 0 clean, 1 something was found, 2 the audit could not be made.
 """
 
@@ -27,7 +29,7 @@ from ledger.audit.run import audit
 from ledger.readside import open_source
 from verifier.note import MAX_NOTE_SIZE
 from verifier.pack import MAX_PACK, open_pack
-from verifier.policy import Policy
+from verifier.policy import MAX_POLICY, parse_policy
 
 FOUND = 1
 _STYLES = {Severity.BROKEN: "red", Severity.RULE: "yellow", Severity.UNCHECKED: "dim"}
@@ -42,7 +44,7 @@ def audit_command(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="离线核验包：密钥、见证策略、检查点 Trust pack: key, policy, checkpoint",
+            help="离线核验包：密钥、检查点 Trust pack: the log's key, a checkpoint",
         ),
     ] = None,
     vkey: Annotated[
@@ -54,6 +56,14 @@ def audit_command(
             exists=True,
             dir_okay=False,
             help="以前保存的检查点，核查未被改写 An older checkpoint of this log",
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="见证策略（C2SP），代替账本自身所载 Witness policy in place of the ledger's own",
         ),
     ] = None,
     save_checkpoint: Annotated[
@@ -78,7 +88,8 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
 ) -> None:
     """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
-    log_vkey, policy, known = _trusted(trust, vkey)
+    log_vkey, known = _trusted(trust, vkey)
+    demanded = None if policy is None else parse_policy(_read(policy, MAX_POLICY).decode())
     console = Console(stderr=True)
     with Progress(
         TextColumn("审计 auditing"),
@@ -96,7 +107,7 @@ def audit_command(
             now=int(time.time()),
             log_vkey=log_vkey,
             previous=known if since is None else _read(since, MAX_NOTE_SIZE),
-            policy=policy,
+            policy=demanded,
             tree_only=tree_only,
             processes=processes or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -120,17 +131,15 @@ def workdays_after(calendar: Calendar) -> Callable[[date, int], date | None]:
     return after
 
 
-def _trusted(
-    trust: Path | None, vkey: str | None
-) -> tuple[str | None, Policy | None, bytes | None]:
-    """The log's key, the witness policy, and a checkpoint that the log must not have gone back on.
+def _trusted(trust: Path | None, vkey: str | None) -> tuple[str | None, bytes | None]:
+    """The log's key, and a checkpoint that the log must not have gone back on.
 
     A pack must be of the log that `vkey` names.
     """
     if trust is None:
-        return vkey, None, None
+        return vkey, None
     opened = open_pack(_read(trust, MAX_PACK), log_key=vkey)
-    return opened.log_key.text(), opened.policy, opened.checkpoint
+    return opened.log_key.text(), opened.checkpoint
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The life of keys as an audit reports it: what was done to whose key, and who decided it."""
+"""The life of keys and of the witness policy as an audit reports it, and who decided each step."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from keys.names import kid, parse_cose_key
 from ledger.audit.publication import CHINA
 from verifier.authorities import Authorities
 from verifier.change import parse_change
-from verifier.kinds import DEPARTMENT_CHANGED, GENESIS, KEY, KEY_CHANGED
+from verifier.kinds import DEPARTMENT_CHANGED, GENESIS, KEY, KEY_CHANGED, WITNESSES
+from verifier.logged_policy import LoggedPolicy
 from verifier.statement import Statement
 
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -22,6 +23,8 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "rename": ("部门更名", "department renamed"),
     "merge": ("部门合并，密钥退役", "department merged, its keys retired"),
     "close": ("部门撤销，密钥退役", "department closed, its keys retired"),
+    "witnesses": ("见证策略", "witness policy"),
+    "override": ("见证策略例外", "witness policy overridden"),
 }
 _SHOWN: Final = 10
 
@@ -29,7 +32,8 @@ _SHOWN: Final = 10
 @dataclass(frozen=True, slots=True)
 class KeyEvent:
     """One statement that took effect. `by` are the duty names of who proposed and who approved
-    it, none for a genesis; `key` is the key id, None where all of a department's are meant."""
+    it, none for a genesis; `key` is the key id, None where all of a department's
+    are meant, or the witnesses."""
 
     index: int
     at: int
@@ -51,16 +55,19 @@ class KeyEvent:
 
 
 def event_of(statement: Statement, index: int, authorities: Authorities) -> KeyEvent | None:
-    """What a statement that was just applied did to a key; None if it was about something else."""
+    """What a statement that was just applied did to a key or the policy; None if it was about
+    something else."""
     kind, at = statement.content.kind, statement.issued_at
     if kind == GENESIS:
         return KeyEvent(index, at, statement.issuer, "enrolled", statement.kid, ())
-    if kind not in (KEY, KEY_CHANGED, DEPARTMENT_CHANGED):
+    if kind not in (KEY, KEY_CHANGED, DEPARTMENT_CHANGED, WITNESSES):
         return None
-    proposal, approval = parse_change(statement.content)
-    officers = map(authorities.register.officer_of, (proposal.kid, approval.kid))
-    by = tuple(officer.id for officer in officers if officer is not None)
-    facts = proposal.facts
+    by = authorities.decided_by(statement)
+    if kind == WITNESSES:
+        logged = authorities.register.policies[-1]
+        act = "override" if logged.override else "witnesses"
+        return KeyEvent(index, at, statement.issuer, act, None, by, _asked(logged))
+    facts = parse_change(statement.content)[0].facts
     if kind == DEPARTMENT_CHANGED:
         issuer = authorities.register.issuer(facts["id"])
         detail = facts.get("into", facts.get("en", ""))
@@ -72,6 +79,13 @@ def event_of(statement: Statement, index: int, authorities: Authorities) -> KeyE
     key, act = authorities.keys[facts["key"]], facts["act"]
     detail = f"since {facts['since']}, #{facts['before']}" if act == "compromise" else ""
     return KeyEvent(index, at, key.issuer, act, key.kid, by, detail)
+
+
+def _asked(logged: LoggedPolicy) -> str:
+    """How few of which witnesses are enough, and the reason of an override."""
+    names = ", ".join(logged.policy.witnesses)
+    asked = f"≥ {logged.policy.least()}" + (f" ({names})" if names else "")
+    return f"{asked}: {logged.override}" if logged.override else asked
 
 
 def events_json(events: Iterable[KeyEvent]) -> dict[str, list[dict[str, object]]]:
@@ -87,7 +101,7 @@ def render_events(events: Sequence[KeyEvent]) -> list[str]:
     by_issuer: dict[str, list[KeyEvent]] = {}
     for event in events:
         by_issuer.setdefault(event.issuer, []).append(event)
-    lines = ["密钥大事 events of keys"] if events else []
+    lines = ["密钥与见证大事 events of keys and witnesses"] if events else []
     for issuer, own in sorted(by_issuer.items()):
         lines.append(f"  {issuer}")
         if (earlier := len(own) - _SHOWN) > 0:

@@ -206,7 +206,14 @@ FINDINGS: Final[Mapping[str, Words]] = {
         "not checked: the calendar of working days is missing",
     ),
     "audit-witnesses-unchecked": Words(
-        _U, "没有见证策略，见证未核查", "not checked: no witness policy was given"
+        _U,
+        "账本未设见证策略，见证未核查",
+        "not checked: the ledger has no witness policy, and none was given",
+    ),
+    "audit-witnesses-overridden": Words(
+        _U,
+        "见证策略曾以例外放宽，由两名经办人决定",
+        "two officers overrode the witness policy, with a reason: fewer cosignatures were asked",
     ),
     "audit-statements-unchecked": Words(
         _U, "只核查了树，条目内容未核查", "not checked: entries were not read as statements"
@@ -277,6 +284,12 @@ class Findings:
             self.by_issuer[code, issuer] += 1
         if self.totals[code] <= MAX_PER_CODE:
             self.listed.append(finding)
+
+    def take(self) -> list[Finding]:
+        """What is listed; from here on it collects afresh."""
+        taken = self.listed
+        self.listed, self.totals, self.by_issuer = [], Counter(), Counter()
+        return taken
 
     @property
     def ok(self) -> bool:

@@ -44,7 +44,7 @@ class Keyring:
         self._findings = findings
 
     def admit(
-        self, index: int, leaf: bytes, act: Act, keys: dict[bytes, bytes], raw: bytes | None
+        self, index: int, leaf: bytes, act: Act, keys: Mapping[bytes, bytes], raw: bytes | None
     ) -> bool:
         """Whether the entry is an act of the issuer it names; findings say why not.
 
@@ -89,7 +89,7 @@ class Keyring:
         return acting == act.issuer and type_code in key.scope
 
     def _authority(
-        self, index: int, leaf: bytes, act: Act, keys: dict[bytes, bytes], raw: bytes | None
+        self, index: int, leaf: bytes, act: Act, keys: Mapping[bytes, bytes], raw: bytes | None
     ) -> bool:
         admitted = raw is not None and self._enrol(index, act, raw)
         key = self.authorities.keys.get(act.kid)
@@ -111,6 +111,8 @@ class Keyring:
         event = event_of(statement, index, self.authorities)
         if event is not None:
             self.events.append(event)
+            if event.act == "override":
+                self._name("audit-witnesses-overridden", index, act, event.detail)
             if event.act == "compromise":
                 self._compromised(index, act, self.authorities.keys[event.key or b""])
         return True

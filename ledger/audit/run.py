@@ -4,7 +4,8 @@ What must be true, in order; each is named where it fails, and the audit goes on
 
      1  checkpoint   signed by the log's key (given, else the one that the genesis names), and by
                      its second key where the genesis names one
-     2  witnesses    the cosignatures meet the witness policy, if one is given
+     2  witnesses    the cosignatures meet the witness policy that is given, else the one that
+                     the ledger's own statements set for a tree of this size
      3  files        every tile and every entry bundle of that size is there and whole
      4  tree         leaf hashes, level-0 tiles, upper tiles and the signed root agree
      5  previous     the tree extends an older checkpoint, if one is given
@@ -76,9 +77,10 @@ def audit(
 ) -> AuditReport:
     """Audits the log behind `read`, with nothing but what it publishes.
 
-    `previous` is an older checkpoint of the same log, `now` Unix seconds, `clock` a monotonic one
-    in seconds for the duration, `progress` hears (entries done, entries in all). With `tree_only`
-    entries may be anything: steps 6 to 12 are left out.
+    `policy` takes the place of the ledger's own, as for a log of others. `previous` is an older
+    checkpoint of the same log, `now` Unix seconds, `clock` a monotonic one in seconds for the
+    duration, `progress` hears (entries done, entries in all). With `tree_only` entries may be
+    anything: steps 6 to 12 are left out.
     Raises `AuditError` if it cannot begin or go on; what is wrong with the log is in the report.
     """
     try:
@@ -155,7 +157,7 @@ class _Audit:
         except Refused as error:
             raise AuditError("audit-previous-refused", error.code) from error
 
-    def _open_checkpoint(self) -> tuple[Checkpoint, tuple[tuple[str, int], ...]] | None:
+    def _open_checkpoint(self) -> Checkpoint | None:
         try:
             note = parse_note(self.note)
             checkpoint = checkpoint_of(note, self.log_key)
@@ -164,18 +166,23 @@ class _Audit:
             return None
         if self.trust == "first-use":
             self.findings.add("audit-trusted-on-first-use", detail=self.log_key.text())
-        witnesses: tuple[tuple[str, int], ...] = ()
-        if self.policy is None:
-            self.findings.add("audit-witnesses-unchecked")
-        else:
-            try:
-                witnesses = tuple(self.policy.check(note))
-            except Refused as error:
-                detail = f"{error.code} {error.detail}".rstrip()
-                self.findings.add("audit-witnesses-missing", path=CHECKPOINT, detail=detail)
         if self.previous is None:
             self.findings.add("audit-previous-unchecked")
-        return checkpoint, witnesses
+        return checkpoint
+
+    def _witnesses(self, size: int) -> tuple[tuple[str, int], ...]:
+        """Who cosigned, as the policy wants it; the ledger's own is known when all was read."""
+        logged = self.keyring.authorities.policy_at(size)
+        policy = self.policy or (None if logged is None else logged.policy)
+        if policy is None:
+            self.findings.add("audit-witnesses-unchecked")
+            return ()
+        try:
+            return tuple(policy.check(parse_note(self.note)))
+        except Refused as error:
+            detail = f"{error.code} {error.detail}".rstrip()
+            self.findings.add("audit-witnesses-missing", path=CHECKPOINT, detail=detail)
+            return ()
 
     # --- the rest ------------------------------------------------------------------------------
 
@@ -183,14 +190,14 @@ class _Audit:
         self, processes: int, progress: Progress, clock: Callable[[], float] | None
     ) -> AuditReport:
         started = clock() if clock else 0.0
-        opened = self._open_checkpoint()
+        checkpoint = self._open_checkpoint()
         root: bytes | None = None
         witnesses: tuple[tuple[str, int], ...] = ()
         size, signed = 0, EMPTY_ROOT
-        if opened is not None:
-            checkpoint, witnesses = opened
+        if checkpoint is not None:
             size, signed = checkpoint.size, checkpoint.root
             root = self._entries(checkpoint, processes, progress)
+            witnesses = self._witnesses(size)
         authorities = self.keyring.authorities
         return AuditReport(
             origin=self.log_key.name,
