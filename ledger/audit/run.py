@@ -28,34 +28,29 @@ so far, or in the bundles at hand. Whether the key was enrolled at that index is
 first job is done here while the workers start, since a city enrols its departments first.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
 from ledger.audit.errors import AuditError
 from ledger.audit.files import Files
 from ledger.audit.findings import Findings
-from ledger.audit.keyring import Keyring
-from ledger.audit.publication import CHINA, Publication, WorkdaysAfter
-from ledger.audit.records import Records
+from ledger.audit.publication import WorkdaysAfter
 from ledger.audit.report import AuditReport
+from ledger.audit.rules import Rules
 from ledger.audit.tree import TreeAudit
 from ledger.audit.work import examined
-from ledger.audit.worker import Act, Examined, split
+from ledger.audit.worker import split
 from ledger.errors import LedgerError
 from ledger.readside import CHECKPOINT, ReadSide
 from verifier.authorities import Authorities
 from verifier.checkpoint import Checkpoint, checkpoint_of, open_checkpoint, parse_checkpoint
 from verifier.errors import Refused
-from verifier.kinds import AUTHORITY_KINDS
-from verifier.merkle import EMPTY_ROOT, HASH_SIZE
+from verifier.merkle import EMPTY_ROOT
 from verifier.note import VerifierKey, parse_note, parse_vkey
 from verifier.policy import Policy
 from verifier.statement import parse_statement
 from verifier.tiles import FULL_WIDTH
 
-CLOCK_SKEW: Final = 300
-"""Seconds by which a statement's time may lie ahead of the audit's."""
 _MAX_ABSENT: Final = 1_000
 """Missing bundles in a row after which the rest is taken to be missing too."""
 
@@ -105,16 +100,12 @@ class _Audit:
     ) -> None:
         self.read, self.now, self.tree_only = read, now, tree_only
         self.findings = Findings()
-        self.keyring = Keyring(self.findings)
-        publication = Publication(self.findings, workdays_after)
-        self.records = Records(self.findings, publication, self.keyring)
         self.trust = "first-use" if log_vkey is None else "given"
         self.note = self._fetch_checkpoint()
         self.log_key = self._log_key(log_vkey)
+        self.rules = Rules(self.findings, workdays_after, self.log_key)
         self.previous = self._open_previous(previous)
         self.policy = policy
-        self.counts: Counter[tuple[str, int]] = Counter()
-        self.signatures = 0
 
     # --- steps 1 and 2 -------------------------------------------------------------------------
 
@@ -172,7 +163,7 @@ class _Audit:
 
     def _witnesses(self, size: int) -> tuple[tuple[str, int], ...]:
         """Who cosigned, as the policy wants it; the ledger's own is known when all was read."""
-        logged = self.keyring.authorities.policy_at(size)
+        logged = self.rules.keyring.authorities.policy_at(size)
         policy = self.policy or (None if logged is None else logged.policy)
         if policy is None:
             self.findings.add("audit-witnesses-unchecked")
@@ -198,7 +189,7 @@ class _Audit:
             size, signed = checkpoint.size, checkpoint.root
             root = self._entries(checkpoint, processes, progress)
             witnesses = self._witnesses(size)
-        authorities = self.keyring.authorities
+        authorities = self.rules.keyring.authorities
         return AuditReport(
             origin=self.log_key.name,
             name_zh=authorities.name_zh,
@@ -214,13 +205,13 @@ class _Audit:
             tree_only=self.tree_only,
             audited_at=self.now,
             seconds=clock() - started if clock else None,
-            signatures=self.signatures,
-            counts=dict(self.counts),
+            signatures=self.rules.signatures,
+            counts=dict(self.rules.counts),
             departments=authorities.departments,
             findings=tuple(self.findings.listed),
             totals=dict(self.findings.totals),
             by_issuer=dict(self.findings.by_issuer),
-            events=tuple(self.keyring.events),
+            events=tuple(self.rules.keyring.events),
         )
 
     def _entries(self, checkpoint: Checkpoint, processes: int, progress: Progress) -> bytes | None:
@@ -235,54 +226,19 @@ class _Audit:
             if absent > _MAX_ABSENT:
                 raise AuditError("audit-log-absent", files.bundle_path(bundle.n))
             tree.add(bundle)  # 3, 4
-            self._acts(bundle, keys)  # 6 to 12
+            self.rules.add(bundle, keys, self.now)  # 6 to 12
+            if bundle.n == 0:
+                self._second_signature()
             progress(min(size, (bundle.n + 1) * FULL_WIDTH), size)
-        self.records.finish((self.now + CHINA) // 86_400)
+        self.rules.finish(self.now)
         return tree.finish(checkpoint)  # 4, 5
 
-    def _acts(self, bundle: Examined, keys: dict[bytes, bytes]) -> None:
-        start, leaves = bundle.n * FULL_WIDTH, bundle.leaves
-        for position, row in enumerate(bundle.acts):
-            index = start + position
-            if len(row) == 2:
-                code, detail = row
-                self.findings.add("audit-not-a-statement", index, detail=f"{code} {detail}")
-            else:
-                act = Act(*row)  # type: ignore[arg-type]
-                leaf = leaves[position * HASH_SIZE : (position + 1) * HASH_SIZE]
-                self._act(index, leaf, act, keys, bundle.raw.get(position))
-            if index == 0:
-                self._genesis()
-
-    def _act(
-        self, index: int, leaf: bytes, act: Act, keys: dict[bytes, bytes], raw: bytes | None
-    ) -> None:
-        self.counts[act.issuer, act.kind] += 1
-        if act.issued_at > self.now + CLOCK_SKEW:
-            detail = f"{act.issued_at} > {self.now}"
-            self.findings.add(
-                "audit-issued-in-future",
-                index,
-                record=act.subject,
-                issuer=act.issuer,
-                detail=detail,
-            )
-        if self.keyring.admit(index, leaf, act, keys, raw):
-            self.signatures += 1
-            if act.kind not in AUTHORITY_KINDS:
-                self.records.apply(index, leaf, act)
-
-    def _genesis(self) -> None:
-        """After the first entry: a ledger began, under the log key that is trusted."""
-        if self.tree_only:
+    def _second_signature(self) -> None:
+        """The log's second key, once the genesis has named it, signed the checkpoint too."""
+        second = self.rules.keyring.authorities.log_pq_key
+        if second is None or self.rules.keyring.authorities.log_key != self.log_key:
             return
-        named = self.keyring.authorities.log_key
-        if named is None:
-            self.findings.add("audit-no-genesis", 0)
-        elif named != self.log_key:
-            self.findings.add("audit-other-log-key", 0, detail=named.text())
-        elif (second := self.keyring.authorities.log_pq_key) is not None:
-            try:
-                open_checkpoint(self.note, self.log_key, second)
-            except Refused as error:
-                self.findings.add("audit-checkpoint-refused", path=CHECKPOINT, detail=error.code)
+        try:
+            open_checkpoint(self.note, self.log_key, second)
+        except Refused as error:
+            self.findings.add("audit-checkpoint-refused", path=CHECKPOINT, detail=error.code)

@@ -5,7 +5,7 @@ departments first: the jobs that follow then carry the keys.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice
@@ -27,26 +27,47 @@ T = TypeVar("T")
 
 
 def examined(
-    files: Files, processes: int, *, tree_only: bool
+    files: Files,
+    processes: int,
+    *,
+    tree_only: bool,
+    start: int = 0,
+    known: dict[bytes, bytes] | None = None,
+    checked: Callable[[int], bool] = lambda n: False,
 ) -> Iterator[tuple[Examined, dict[bytes, bytes]]]:
-    """Every bundle examined, in order, with the keys that its signatures were checked with."""
-    known: dict[bytes, bytes] = {}
-    for outcome in _outcomes(files, processes, known, tree_only):
+    """Every bundle from number `start` on examined, in order, with the keys that its signatures
+    were checked with.
+
+    `known` are keys seen before `start`; it learns those seen from there on. `checked(n)` tells
+    that all signatures of a bundle of the very same bytes were found good before.
+    """
+    known = {} if known is None else known
+    for outcome in _outcomes(files, processes, known, tree_only, start, checked):
         known.update(outcome.keys)
         for one in outcome.bundles:
             yield one, outcome.keys
 
 
 def _outcomes(
-    files: Files, processes: int, known: dict[bytes, bytes], tree_only: bool
+    files: Files,
+    processes: int,
+    known: dict[bytes, bytes],
+    tree_only: bool,
+    start: int,
+    checked: Callable[[int], bool],
 ) -> Iterator[Outcome]:
-    bundles = -(-files.size // FULL_WIDTH)
-    alone = processes == 1 or bundles <= _MAX_ALONE
+    end = -(-files.size // FULL_WIDTH)
+    alone = processes == 1 or end - start <= _MAX_ALONE
+
+    def fetch(n: int) -> Bundle:
+        return files.bundle(n)._replace(checked=checked(n))
+
     with (
         ThreadPoolExecutor(READERS, "audit-read") as readers,
         nullcontext() if alone else Pool(processes) as pool,
     ):
-        groups = _groups(_ahead(readers, files.bundle, bundles, 2 * JOB_BUNDLES * processes))
+        bundles = ahead(readers, fetch, range(start, end), 2 * JOB_BUNDLES * processes)
+        groups = _groups(bundles)
         for group in islice(groups, None if pool is None else 1):
             yield examine(Job(group, known, tree_only))
         if pool is not None:
@@ -65,12 +86,12 @@ def _in_parallel(pool: Pool, jobs: Iterator[Job], depth: int) -> Iterator[Outcom
         yield pending.popleft().result()
 
 
-def _ahead(
-    readers: ThreadPoolExecutor, fetch: Callable[[int], T], count: int, depth: int
+def ahead(
+    readers: ThreadPoolExecutor, fetch: Callable[[int], T], numbers: Iterable[int], depth: int
 ) -> Iterator[T]:
-    """`fetch(0)`, `fetch(1)` … in order, up to `depth` of them under way at a time."""
+    """`fetch` of each number, in order, up to `depth` of them under way at a time."""
     pending: deque[Future[T]] = deque()
-    for n in range(count):
+    for n in numbers:
         pending.append(readers.submit(fetch, n))
         if len(pending) >= depth:
             yield pending.popleft().result()
