@@ -18,7 +18,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-MODULES = ("verify", "suites", "packs", "ledger", "importing", "auditing", "custody")
+MODULES = (
+    "verify",
+    "suites",
+    "packs",
+    "ledger",
+    "peers",
+    "growth",
+    "importing",
+    "auditing",
+    "custody",
+)
 OUT = Path("var/bench.json")
 
 
