@@ -12,6 +12,7 @@ from api.commands.changes import change_app
 from api.commands.custody import custody_app, signer_command
 from api.commands.officers import key_app, officer_app
 from api.commands.proposals import propose_app
+from api.commands.witness import witness_commands
 from api.errors import ServiceError
 from keys.errors import ZhenglianError
 from verifier import cli as verifier_cli
@@ -34,6 +35,7 @@ app.command("client")(run_commands.client_command)
 app.command("signer")(signer_command)
 app.add_typer(custody_app)
 app.add_typer(officer_app)
+app.add_typer(witness_commands)
 key_app.command("affected")(compromise.affected_command)
 key_app.command("resign")(compromise.resign_command)
 app.add_typer(key_app)

@@ -9,8 +9,10 @@ Nothing of the city is loaded. What requests say is decided in `ledger.witness`;
 bounded, handed to a thread, and answered as plain text. Every answer is counted by its code.
 """
 
+import contextlib
+import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from starlette.applications import Starlette
@@ -27,6 +29,7 @@ from ledger.witness.witness import TEXT, Clock, answered
 from verifier.note import NoteSigner
 
 _log = structlog.get_logger("zhenglian.witness")
+_WARNED = {"witness-inconsistent", "witness-failed", "witness-state-failed", "witness-busy"}
 _OF_HTTP = {404: "witness-path", 405: "witness-method"}
 
 
@@ -43,7 +46,8 @@ def app_of(witness: Witness) -> Starlette:
         found = await run_in_threadpool(handler)
         counted[what, found.code or "ok"] += 1
         if found.code:
-            _log.info("refused", request=what, code=found.code, status=found.status)
+            level = logging.WARNING if found.code in _WARNED else logging.INFO
+            _log.log(level, "refused", request=what, code=found.code, status=found.status)
         return _response(found)
 
     async def add_checkpoint(request: Request) -> Response:
@@ -62,11 +66,8 @@ def app_of(witness: Witness) -> Starlette:
         return _response(await run_in_threadpool(answered, lambda: _healthy(witness.state)))
 
     async def metrics(_request: Request) -> Response:
-        name = "zhenglian_witness_answers_total"
-        lines = [f"# HELP {name} Answers by request and code.", f"# TYPE {name} counter"]
-        for (what, code), count in sorted(counted.items()):
-            lines.append(f'{name}{{request="{what}",code="{code}"}} {count}')
-        return Response("\n".join([*lines, ""]), media_type="text/plain; version=0.0.4")
+        text = await run_in_threadpool(_exposition, counted, witness.state)
+        return Response(text, media_type="text/plain; version=0.0.4")
 
     return Starlette(
         routes=[
@@ -83,6 +84,30 @@ def app_of(witness: Witness) -> Starlette:
             Exception: _failed,
         },
     )
+
+
+def _exposition(counted: Counter[tuple[str, str]], state: State) -> str:
+    """In the Prometheus text format; what the state does not give now is left out."""
+    answers = {
+        f'request="{what}",code="{code}"': count for (what, code), count in sorted(counted.items())
+    }
+    text = _metric("answers_total", "counter", "Answers by request and code.", answers)
+    with contextlib.suppress(WitnessError):
+        sizes = {f'log="{_escaped(origin)}"': size for origin, size in state.sizes().items()}
+        text += _metric("log_size", "gauge", "Size of the checkpoint on record.", sizes)
+        kept = {f'kind="{kind}"': count for kind, count in state.kept().items()}
+        text += _metric("evidence", "gauge", "Signed checkpoints that do not fit.", kept)
+    return text
+
+
+def _metric(name: str, kind: str, words: str, values: Mapping[str, int]) -> str:
+    full = f"zhenglian_witness_{name}"
+    lines = [f"{full}{{{labels}}} {value}\n" for labels, value in values.items()]
+    return f"# HELP {full} {words}\n# TYPE {full} {kind}\n" + "".join(lines)
+
+
+def _escaped(label: str) -> str:
+    return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _healthy(state: State) -> Answer:

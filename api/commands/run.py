@@ -37,7 +37,7 @@ def run() -> None:
 
     log_warnings_only()
     settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
-    with _listen(settings) as listener, closing(_demo_city(settings)) as city:
+    with listen(settings.host, settings.port) as listener, closing(_demo_city(settings)) as city:
         if not (settings.data / FILE).exists():
             _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
             make_demo(city, lambda step: _console.print(f"  · {step}", soft_wrap=True))
@@ -47,7 +47,8 @@ def run() -> None:
 def serve() -> None:
     """运行已建立的城市 Serve a city that was founded (see `found`)."""
     log_as_json()
-    with _listen(Settings()) as listener, closing(opened()) as city:
+    settings = Settings()
+    with listen(settings.host, settings.port) as listener, closing(opened()) as city:
         _serve(city, listener)
 
 
@@ -115,15 +116,14 @@ def _demo_city(settings: Settings) -> City:
         return found(settings, officers=demo_cards(settings))
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """The listening socket, before anything slow is done; `address-in-use`, `address-unusable`."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    address = f"{settings.host}:{settings.port}"
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         code = "address-in-use" if error.errno == errno.EADDRINUSE else "address-unusable"
-        raise ServiceError(code, f"{address}: {error.strerror}") from error
+        raise ServiceError(code, f"{host}:{port}: {error.strerror}") from error
 
 
 def _serve(city: City, listener: socket.socket) -> None:

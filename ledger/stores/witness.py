@@ -12,7 +12,7 @@ never restore one; make a new witness.
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -64,7 +64,7 @@ class WitnessState:
         with self._lock:
             self._db.close()
 
-    def keys(self) -> tuple[VerifierKey, ...]:
+    def own_keys(self) -> tuple[VerifierKey, ...]:
         """The keys of the witness, Ed25519 before ML-DSA-44."""
         with self._reading() as db:
             rows = db.execute("SELECT vkey FROM witness").fetchall()
@@ -95,6 +95,20 @@ class WitnessState:
             row = db.execute("SELECT origin FROM log WHERE hash = ?", (hashed,)).fetchone()
             row = row and db.execute(_HEAD, row).fetchone()
         return row and Recorded(*row)
+
+    def sizes(self) -> Mapping[str, int]:
+        with self._reading() as db:
+            return dict(
+                db.execute(
+                    "SELECT log.origin, ifnull(size, 0) FROM log LEFT JOIN head USING (origin)"
+                    " WHERE witnessed ORDER BY log.origin"
+                )
+            )
+
+    def kept(self) -> Mapping[str, int]:
+        with self._reading() as db:
+            counts = dict(db.execute("SELECT kind, count(*) FROM evidence GROUP BY kind"))
+        return {kind: counts.get(kind, 0) for kind in (FORK, UNPROVEN)}
 
     def advance(self, origin: str, decide: Callable[[Recorded | None], Recorded]) -> Recorded:
         with self._writing() as db:
@@ -164,7 +178,7 @@ class WitnessState:
         """All that is kept, oldest first."""
         with self._reading() as db:
             rows = db.execute(_EVIDENCE).fetchall()
-        return [Evidence(*row[:7], _split(row[7])) for row in rows]
+        return [Evidence(*(*row[:7], _split(row[7]))) for row in rows]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -213,7 +227,7 @@ def open_state(path: Path, keys: Sequence[VerifierKey] | None = None) -> Witness
     state = WitnessState(path)
     with state._reading() as db:
         form = db.execute("PRAGMA application_id").fetchone()[0]
-    if form != _FORM or (keys is not None and set(keys) != set(state.keys())):
+    if form != _FORM or (keys is not None and set(keys) != set(state.own_keys())):
         state.close()
         raise WitnessSetupError("witness-state-foreign", path.name)
     return state

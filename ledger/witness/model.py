@@ -1,6 +1,6 @@
 """What a witness knows and answers, and what its state promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple, Protocol
@@ -81,6 +81,12 @@ class State(Protocol):
 
     def recorded_as(self, hashed: str) -> Recorded | None:
         """As `recorded`, by `origin_hash`."""
+
+    def sizes(self) -> Mapping[str, int]:
+        """The size on record of each log that is witnessed, 0 before the first cosignature."""
+
+    def kept(self) -> Mapping[str, int]:
+        """How much evidence is kept, by its kind."""
 
     def advance(self, origin: str, decide: Callable[[Recorded | None], Recorded]) -> Recorded:
         """Replaces what is recorded by what `decide` makes of it; durable when this returns.
