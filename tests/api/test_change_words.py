@@ -9,8 +9,12 @@ from api.change_words import describe
 from api.city import City
 from api.keymaking import make_key
 from tests.api.service import NOW, card
+from tests.city import signer
 from verifier import kinds
+from verifier.note import COSIGNATURE, make_vkey
 
+_COURT = make_vkey("court.example", signer("court").public, COSIGNATURE).text()
+POLICY = f"# comments go\nwitness court {_COURT} https://court.example\nquorum court\n"
 USCC = "11339900MB9900013Q"
 
 
@@ -61,6 +65,12 @@ def facts_of(city: City) -> list[tuple[int, dict[str, Any], tuple[str, ...]]]:
             ("机构", "Example CA", "SHA-256"),
         ),
         (kinds.CA_WITHDRAWN, change_facts.ca_withdrawn(b"der"), ("不再认可", "no longer")),
+        (kinds.WITNESSES, change_facts.witnesses(POLICY), ("至少 1 家", "at least 1", "court")),
+        (
+            kinds.WITNESSES,
+            change_facts.witnesses("quorum none\n", "power cut"),
+            ("例外", "OVERRIDE", "不要求见证", "no witness", "power cut"),
+        ),
     ]
 
 
