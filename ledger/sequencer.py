@@ -5,12 +5,15 @@
     2  commit; it returns when everything of 1 is durable
     3  the checkpoint of the committed head is signed and published
     4  the callers are answered
+    5  witnesses are asked, by another thread, where the policy has any (`ledger.witnessing`)
 
 A checkpoint is never signed before 2, so never for a state that could still roll back. Whatever
 dies between 2 and 3 leaves entries that the next append, or the next start, publishes.
 
 Submissions that arrive while a transaction runs share the next one (group commit): one thread per
-ledger takes what is waiting, up to a bound. Nothing of the tree is kept between transactions, so
+ledger takes what is waiting, up to a bound. Where several callers are at work, it waits a moment
+for those just answered to come again: otherwise two halves of them would take turns, each paying
+for a transaction of its own. Nothing of the tree is kept between transactions, so
 other processes may append to the same store at any time.
 """
 
@@ -48,6 +51,9 @@ MAX_WAITING_BYTES = 256 << 20
 """Most entries, and bytes of them, that may wait; beyond, `ledger-busy`. One submission always may.
 """
 
+LINGER_SECONDS = 0.002
+"""Longest wait for callers just answered, while others wait already."""
+
 _ATTEMPTS = 8  # at a compare-and-swap that others win, or over a connection that breaks
 _AGAIN = frozenset({"ledger-head-moved", "ledger-store-lost", "ledger-commit-unknown"})
 """Raised by a transaction that is known to have left nothing, and may succeed when repeated."""
@@ -55,6 +61,8 @@ _OF_ALL = frozenset(
     {"ledger-busy", "ledger-commit-unknown", "ledger-store-unreachable", "ledger-not-durable"}
 )
 """No fault of one submission: what befalls a group befalls each of its members."""
+_STOPS = frozenset({"ledger-rolled-back", "ledger-forked"})
+"""Found when publishing: from then on nothing is written."""
 _Time = Callable[[], float]
 
 
@@ -88,8 +96,10 @@ class Sequencer:
         self._clock = clock
         self._waiting: deque[_Submission] = deque()
         self._entries_waiting = self._bytes_waiting = 0
+        self._expected = 1  # submissions that the writer sleeps for
         self._wake = threading.Condition()
         self._closed = False
+        self.refusal: LedgerError | None = None
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
@@ -109,14 +119,24 @@ class Sequencer:
         with self._wake:
             if self._closed:
                 raise LedgerError("ledger-closed")
+            self._check_refusal()
             entries = self._entries_waiting + len(hashes)
             size = self._bytes_waiting + submission.size
             if self._waiting and (entries > MAX_WAITING or size > MAX_WAITING_BYTES):
                 raise LedgerError("ledger-busy", f"{self._entries_waiting} entries are waiting")
             self._entries_waiting, self._bytes_waiting = entries, size
             self._waiting.append(submission)
-            self._wake.notify()
+            if self._all_here():
+                self._wake.notify()
         return submission.future
+
+    def refuse(self, error: LedgerError) -> None:
+        """Write nothing any more: `error` is what all who ask are told from now on."""
+        self.refusal = self.refusal or error
+
+    def _check_refusal(self) -> None:
+        if self.refusal is not None:
+            raise LedgerError(self.refusal.code, self.refusal.detail)
 
     def close(self) -> None:
         """Refuse new submissions, finish those that wait, end the thread. May be repeated."""
@@ -126,14 +146,24 @@ class Sequencer:
         self._thread.join()
 
     def _run(self) -> None:
-        while group := self._take():
+        answered = 0
+        while group := self._take(answered):
             self._serve(group)
+            answered = len(group)
 
-    def _take(self) -> list[_Submission]:
-        """The next group; empty when closed and nothing waits."""
+    def _all_here(self) -> bool:
+        return self._closed or len(self._waiting) >= self._expected
+
+    def _take(self, answered: int) -> list[_Submission]:
+        """The next group; empty when closed and nothing waits. `answered`: how many have just
+        been, and may come again."""
         group: list[_Submission] = []
         entries = size = 0
         with self._wake:
+            if self._waiting and not self._closed:
+                self._expected = min(len(self._waiting) + answered, GROUP_ENTRIES)
+                self._wake.wait_for(self._all_here, LINGER_SECONDS)
+            self._expected = 1
             while not group:
                 while not self._waiting and not self._closed:
                     self._wake.wait()
@@ -177,6 +207,7 @@ class Sequencer:
         `ledger-commit-unknown`."""
         # Most entries are new, so those without effects are not looked for before they are added.
         look = any(submission.effects for submission in group)
+        self._check_refusal()
         for _ in range(_ATTEMPTS):
             filled: _Transaction | None = None
             try:
@@ -287,6 +318,8 @@ class Sequencer:
         try:
             published: Published = self._publisher.publish(transaction.new)  # 3
         except BaseException as error:  # noqa: BLE001 - the entries are in; say so
+            if isinstance(error, LedgerError) and error.code in _STOPS:
+                self.refuse(error)
             for submission, _, _ in transaction.done:
                 failure = LedgerError("ledger-logged-not-published", str(error))
                 failure.__cause__ = error
