@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from api.commands import compromise, importing, packs
 from api.commands import run as run_commands
 from api.commands.audit import audit_command
+from api.commands.backup import backup_app, ledger_app
 from api.commands.changes import change_app
 from api.commands.custody import custody_app, signer_command
 from api.commands.officers import key_app, officer_app
@@ -34,6 +35,8 @@ app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
 app.command("signer")(signer_command)
 app.add_typer(custody_app)
+app.add_typer(backup_app)
+app.add_typer(ledger_app)
 app.add_typer(officer_app)
 app.add_typer(witness_commands)
 key_app.command("affected")(compromise.affected_command)

@@ -322,6 +322,11 @@ class ServiceError(ZhenglianError):
         "consent-withdrawn": ("同意已撤回", "the consent was withdrawn"),
         "consent-expired": ("同意已过期", "the consent has expired"),
         "consent-used": ("同意已用完", "the consent is used up"),
+        # backup
+        "backup-exists": (
+            "已有此文件，备份不覆盖任何文件",
+            "there is such a file already; a backup replaces none",
+        ),
         # requests
         "request-invalid": ("请求内容有误", "the request is not valid"),
         "request-too-large": ("请求内容过大", "the request is too large"),

@@ -43,6 +43,16 @@ class Inspected:
     last_ms: int | None
 
 
+@dataclass(frozen=True)
+class Backup:
+    """A backup that was written, or read, to its end: what is in it, its size in bytes, and its
+    digest, which are its last 32 bytes."""
+
+    inspected: Inspected
+    size: int
+    digest: bytes
+
+
 def raising(fault: LedgerError) -> None:
     """Stops at the first fault."""
     raise fault

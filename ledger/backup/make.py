@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from ledger.backup.form import BackupWriter, Contents, Row
-from ledger.backup.inspection import Inspected, Inspection, LogKeys
+from ledger.backup.inspection import Backup, Inspected, Inspection, LogKeys
 from ledger.errors import LedgerError
 from ledger.stores.base import Reader, Store
 from ledger.stores.migrate import Series, missing, series_name, step_of
@@ -35,7 +35,7 @@ def make(
     log_keys: LogKeys,
     made_at: int,
     progress: Progress | None = None,
-) -> Inspected:
+) -> Backup:
     """Write a backup of the ledger and of the application's tables, those of `series`, to `file`,
     while others read and append. `made_at` is Unix time.
 
@@ -53,8 +53,8 @@ def make(
             inspection.take(table, rows)
             writer.rows(table, rows)
         inspected = inspection.finish()
-        writer.end()
-    return inspected
+        digest = writer.end()
+    return Backup(inspected, writer.bytes, digest)
 
 
 def examine(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from ledger.backup.form import BackupReader, Contents
-from ledger.backup.inspection import Inspected, Inspection, LogKeys
+from ledger.backup.inspection import Backup, Inspection, LogKeys
 from ledger.backup.make import Progress, told
 from ledger.errors import LedgerError
 from ledger.stores.base import Store
@@ -13,7 +13,7 @@ from ledger.stores.rows import as_named, count_on, make_room
 from ledger.stores.sql import METADATA
 
 
-def check(file: BinaryIO, *, log_keys: LogKeys, progress: Progress | None = None) -> Inspected:
+def check(file: BinaryIO, *, log_keys: LogKeys, progress: Progress | None = None) -> Backup:
     """Every check of a backup, without a database.
 
     Raises `backup-damaged`, `backup-newer`, and what `ledger.backup.make.make` raises of rows.
@@ -22,7 +22,7 @@ def check(file: BinaryIO, *, log_keys: LogKeys, progress: Progress | None = None
     inspection = Inspection(backup.contents, log_keys)
     for table, rows in told(backup.blocks(), backup.contents, progress):
         inspection.take(table, rows)
-    return inspection.finish()
+    return Backup(inspection.finish(), backup.bytes, backup.digest)
 
 
 def restore(
@@ -33,7 +33,7 @@ def restore(
     origin: str,
     log_keys: LogKeys,
     progress: Progress | None = None,
-) -> Inspected:
+) -> Backup:
     """Fill an empty database from a backup, in one transaction: all of it, or nothing.
 
     1. The backup is of `origin` (`ledger-origin-mismatch`), and of steps of the tables that this
@@ -57,7 +57,7 @@ def restore(
             forward(writer.connection, metadata)
             count_on(writer.connection, metadata)
         writer.commit()
-    return inspected
+    return Backup(inspected, backup.bytes, backup.digest)
 
 
 def _check_ours(contents: Contents, origin: str, every: Sequence[Series]) -> None:
