@@ -118,14 +118,15 @@ def draw(points: list[Point]) -> str:
         "<style>text {font: 12px sans-serif}</style>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         f'<text x="{_EDGE}" y="24">每条目成本（微秒） cost of an entry, µs</text>',
-        f'<path d="M{_EDGE},{_EDGE}V{_HEIGHT - _EDGE}H{_WIDTH - _EDGE}" fill="none" stroke="#000"/>',
+        "<style>path, polyline {fill: none; stroke-width: 2} path {stroke: black}</style>",
+        f'<path d="M{_EDGE},{_EDGE}V{_HEIGHT - _EDGE}H{_WIDTH - _EDGE}"/>',
     ]
     for name, colour, values in (
         ("钟表时间 on the clock", "#b03a2e", [p.wall for p in points]),
         ("处理器 CPU", "#1f618d", [p.cpu for p in points]),
     ):
         line = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(values))
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{line}" stroke="{colour}"/>')
         parts.extend(
             f'<text x="{x(i):.1f}" y="{y(v) - 6:.1f}" text-anchor="middle" fill="{colour}">'
             f"{v:.0f}</text>"

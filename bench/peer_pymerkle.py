@@ -10,9 +10,9 @@ opened as the library opens it: rollback journal, `synchronous=FULL`.
 import json
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from pymerkle import SqliteTree
+from together import together
 
 BATCH, BULK = 1_000, 100_000
 CLIENTS, SINGLES = 64, 1_920
@@ -35,11 +35,8 @@ def bulk(path: str, rooted: bool) -> float:
 
 
 def singles(path: str) -> float:
-    with SqliteTree(path) as tree, ThreadPoolExecutor(CLIENTS) as pool:
-        started = time.perf_counter()
-        list(pool.map(tree.append_entry, map(entry, range(SINGLES))))
-        tree.get_root()
-        return SINGLES / (time.perf_counter() - started)
+    with SqliteTree(path) as tree:
+        return together(lambda number: tree.append_entry(entry(number)), SINGLES, CLIENTS)
 
 
 if __name__ == "__main__":

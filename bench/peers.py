@@ -12,10 +12,10 @@ import sys
 import tempfile
 import time
 import venv
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bench.together import together
 from keys.signer import SoftwareSigner
 from keys.suites import suite_named
 from ledger.ledger import Ledger
@@ -97,7 +97,5 @@ def _bulk(path: Path) -> float:
 
 
 def _singles(path: Path) -> float:
-    with _open(path) as ledger, ThreadPoolExecutor(CLIENTS) as pool:
-        started = time.perf_counter()
-        list(pool.map(lambda i: ledger.append([_draft(i)]), range(SINGLES)))
-        return SINGLES / (time.perf_counter() - started)
+    with _open(path) as ledger:
+        return together(lambda i: ledger.append([_draft(i)]), SINGLES, CLIENTS)
