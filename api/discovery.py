@@ -203,7 +203,7 @@ def did_document(authorities: Authorities, place: Place, slug: str, now: int) ->
 
 def index(authorities: Authorities, place: Place) -> dict[str, Any]:
     """Where everything is, in both languages. Without a domain name there are no DIDs: null."""
-    log_key = authorities.log_key
+    log_key, second, policy = authorities.log_key, authorities.log_pq_key, authorities.policy
     return {
         "zh": authorities.name_zh,
         "en": authorities.name_en,
@@ -214,8 +214,13 @@ def index(authorities: Authorities, place: Place) -> dict[str, Any]:
             "en": "The log (C2SP tlog-tiles)",
             "url": f"{place.url}/log",
             "vkey": "" if log_key is None else log_key.text(),
+            "vkey_ml_dsa": None if second is None else second.text(),
             "vkey_url": f"{place.url}/v1/log/key",
             "policy_url": f"{place.url}/v1/log/policy",
+            "witnesses": [
+                {"name": name, "vkey": witness.key.text(), "url": witness.url}
+                for name, witness in ({} if policy is None else policy.witnesses).items()
+            ],
         },
         "trust_pack": {
             "zh": "离线核验包",

@@ -64,13 +64,23 @@ class DepartmentLinks(Links):
     successor: str | None
 
 
+class WitnessShown(BaseModel):
+    """A witness of the policy in force, by its name there."""
+
+    name: str
+    vkey: str
+    url: str
+
+
 class LogLinks(BaseModel):
     zh: str
     en: str
     url: str
     vkey: str
+    vkey_ml_dsa: str | None
     vkey_url: str
     policy_url: str
+    witnesses: list[WitnessShown]
 
 
 class PackLinks(BaseModel):
