@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.commands.proposals import read_policy
 from api.errors import ServiceError
 from api.rules.workdays import Calendar, add_workdays, load_calendar
 from ledger.audit.findings import FINDINGS, Severity
@@ -29,7 +30,7 @@ from ledger.audit.run import audit
 from ledger.readside import open_source
 from verifier.note import MAX_NOTE_SIZE
 from verifier.pack import MAX_PACK, open_pack
-from verifier.policy import MAX_POLICY, parse_policy
+from verifier.policy import parse_policy
 
 FOUND = 1
 _STYLES = {Severity.BROKEN: "red", Severity.RULE: "yellow", Severity.UNCHECKED: "dim"}
@@ -89,7 +90,7 @@ def audit_command(
 ) -> None:
     """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
     log_vkey, known = _trusted(trust, vkey)
-    demanded = None if policy is None else parse_policy(_read(policy, MAX_POLICY).decode())
+    demanded = None if policy is None else parse_policy(read_policy(policy))
     console = Console(stderr=True)
     with Progress(
         TextColumn("审计 auditing"),

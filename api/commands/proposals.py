@@ -21,6 +21,7 @@ from api.rules.days import CHINA
 from api.signed_lists import compromise_facts
 from verifier import kinds
 from verifier.errors import Refused
+from verifier.policy import MAX_POLICY
 
 propose_app = typer.Typer(name="propose", help="提出变更 Propose a change", no_args_is_help=True)
 
@@ -281,7 +282,7 @@ def set_witnesses(
     days: Days = DAYS_OPEN,
 ) -> None:
     """设定见证策略，或以例外放宽 Set the witness policy, or override it with a reason."""
-    facts = change_facts.witnesses(policy.read_text(encoding="utf-8"), override)
+    facts = change_facts.witnesses(read_policy(policy), override)
     propose(kinds.WITNESSES, facts, officer=officer, keys=keys, out=out, days=days)
 
 
@@ -329,6 +330,16 @@ def parse_duration(text: str) -> int:
     if found is None:
         raise ServiceError("request-invalid", f"duration: {text[:40]}")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def read_policy(path: Path) -> str:
+    """The text of a policy file, up to one byte more than it may have; `policy-malformed`."""
+    with path.open("rb") as file:
+        data = file.read(MAX_POLICY + 1)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise Refused("policy-malformed", "not UTF-8") from error
 
 
 def read_chain(path: Path) -> list[bytes]:

@@ -20,7 +20,9 @@ from api.routes.directory import key_json
 from keys.errors import ZhenglianError
 from keys.names import parse_cose_key
 from tests.api.service import PASSPHRASE, settings_of
+from tests.city import signer as city_signer
 from tests.verifier.certificates import NEW_KEY, Made, root
+from verifier.note import COSIGNATURE, make_vkey
 
 ORIGIN = "officers.zhenglian.example"
 USCC = "11339900MB9900013Q"
@@ -227,6 +229,26 @@ def test_a_compromise(archives: Path) -> None:
     done("change", "approve", change, *TWO, "--yes")
     (line,) = [line for line in done("key", "list").splitlines() if line.startswith(kid)]
     assert "已泄露 compromised" in line
+
+
+def test_the_witness_policy(shell: Path) -> None:
+    """One officer cannot; fewer witnesses than before take a reason; the log shows all of it."""
+    court = make_vkey("court.example", city_signer("court").public, COSIGNATURE).text()
+    file, none = shell / "policy", shell / "none"
+    file.write_text(f"# ours\nwitness court {court} https://court.example/\nquorum court\n")
+    none.write_text("quorum none\n")
+    assert refused("change", "propose", "witnesses", none, *ONE) == "witnesses-override-missing"
+    change = done("change", "propose", "witnesses", file, *ONE)
+    assert refused("change", "approve", change, *ONE, "--yes") == "change-own-approval"
+    done("change", "approve", change, *TWO, "--yes")
+    assert refused("change", "propose", "witnesses", none, *ONE) == "witnesses-override-missing"
+    approved("witnesses", none, "--override", "法院机房断电")
+    with closing(city_of(shell)) as city:
+        assert city.authorities.policy_override == "法院机房断电"
+    assert "见证策略例外" in done("change", "list")
+    for data, code in ((b"\xff", "policy-malformed"), (b"x" * 300_000, "too-large")):
+        file.write_bytes(data)
+        assert refused("change", "propose", "witnesses", file, *ONE) == code
 
 
 def test_officers_come_and_go(archives: Path) -> None:

@@ -88,6 +88,7 @@ def test_changes_of_the_register(fits: Callable[[bytes, str], bool]) -> None:
         (kinds.DEPARTMENT_CHANGED, {"id": "market", "act": "rename", **names}),
         (kinds.DEPARTMENT_CHANGED, {"id": "market", "act": "merge", "into": "health"}),
         (kinds.DEPARTMENT_CHANGED, {"id": "health", "act": "close"}),
+        (kinds.WITNESSES, {"policy": "quorum none\n", "override": "断电"}),
     ]:
         city.enrol(Content(kind, facts=facts), issued_at=at, by=operators)
     contents = [parse_statement(city.entries[index]).content for index in city.enrolments]

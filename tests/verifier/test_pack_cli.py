@@ -215,6 +215,44 @@ def proof_json(hashes: Sequence[bytes]) -> bytes:
     return json.dumps({"old": 1, "new": 2, "hashes": [b64encode(h) for h in hashes]}).encode()
 
 
+def test_witness_policies_are_told(tmp_path: Path) -> None:
+    """Each with its day and who decided it; an override in a row of its own."""
+    city = City()
+    held = tmp_path / "held"
+    held.write_bytes(city.pack())
+    size = len(city.entries)
+    done = run("show", held, width=200)
+    assert f"#{size - 1}" in done.out
+    assert "至少 2 家见证方联署：audit、archive、court" in done.out
+    assert "first + second" in done.out
+    assert "OVERRIDE" not in done.out
+    city.set_witnesses("quorum none\n", override='机房断电""', issued_at=ISSUED_AT)
+    new = city.pack(made_at=LATER, checkpoint=city.checkpoint(witnesses=0))
+    (tmp_path / "new").write_bytes(new)
+    proof = tmp_path / "proof.json"
+    proof.write_bytes(proof_json(twin.proof(size, city.entries)))
+    argv = ("update", held, "--from", tmp_path / "new", "--proof", proof)
+    done = run(*argv, "--out", tmp_path / "out", width=200)
+    assert done.code == 0
+    for expected in ("见证例外 Override", "见证策略变化 Changes of the witness policy",
+                     "2026-12-16 16:00 (UTC+8)", "first + second", "机房断电"):  # fmt: skip
+        assert expected in done.out, expected
+    told = run(*argv, "--json").json["policies"]
+    assert told == [
+        {
+            "index": size,
+            "at": ISSUED_AT,
+            "by": ["first", "second"],
+            "override": '机房断电""',
+            "least": 0,
+            "text": "quorum none\n",
+        }
+    ]
+    shown = run("show", held, "--json").json
+    assert shown["override"] == '机房断电""'
+    assert [each["least"] for each in shown["policies"]] == [2, 0]
+
+
 # --- update --------------------------------------------------------------------------------------
 
 
