@@ -51,12 +51,15 @@ class Verdict:
         return not (self.lost or self.doubled or self.wrong)
 
 
-def check(url: str, said: Said) -> Verdict:
+def check(url: str, said: Said, *, restarted: bool = False) -> Verdict:
     """Everything, of the log at `url` as its last writers left it; then as the next start finds
-    it, which must not change what is there."""
+    it, which must not change what is there. `restarted`: power was lost, after which a start may
+    have to sign again what it finds (`ledger.stores.base`, publish)."""
     verdict = Verdict()
     store = open_store(url)
     city = load.city()
+    if restarted:
+        Ledger.open(store, origin=city.origin, signers=[city.log], clock=lambda: 0.0).close()
     # With no key nothing can be repaired: what is published covers what was acknowledged.
     reader = Ledger.open(store, origin=city.origin, signers=[], clock=lambda: 0.0)
     _check_answers(reader, said, verdict)
@@ -73,14 +76,27 @@ def check(url: str, said: Said) -> Verdict:
     return verdict
 
 
+class _Remembering(TileTree):
+    """Thousands of proofs of one tree share most of their hashes."""
+
+    def __init__(self, log: LedgerReadSide, size: int) -> None:
+        super().__init__(size, cache(lambda level, n, width: read_tile(log, level, n, width)))
+        self._nodes: dict[tuple[int, int], bytes] = {}
+
+    def _node(self, tiles: dict[tuple[int, int], bytes], height: int, index: int) -> bytes:
+        node = self._nodes.get((height, index))
+        if node is None:
+            node = self._nodes[height, index] = super()._node(tiles, height, index)
+        return node
+
+
 def _check_answers(ledger: Ledger, said: Said, verdict: Verdict) -> None:
     """Each acknowledged entry, and its inclusion proof under the published checkpoint."""
     places: dict[bytes, int] = {}
     verdict.acknowledged = len(set(said.acknowledged))
     log = LedgerReadSide(ledger)
     checkpoint = open_checkpoint(ledger.checkpoint(), load.city().log.key)
-    read = cache(lambda level, n, width: read_tile(log, level, n, width))
-    tree = TileTree(checkpoint.size, read)
+    tree = _Remembering(log, checkpoint.size)
     for index, leaf in set(said.acknowledged):
         if places.setdefault(leaf, index) != index:
             verdict.doubled += 1

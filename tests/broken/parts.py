@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.broken import kill
+from tests.broken import disk, kill
+from tests.broken.check import Verdict
 from tests.broken.ground import Ground, Part
 from tests.broken.summary import Outcome, Unavailable
 from tests.broken.writers import nursery
@@ -14,13 +15,19 @@ from tests.broken.writers import nursery
 PARTS: Mapping[str, Part] = {
     "kill-sqlite": Part(kill.sqlite_writers, bounded=10, rounds=300),
     "kill-postgres": Part(kill.postgres_clients, bounded=10, rounds=200),
+    "full": Part(disk.full, bounded=4, rounds=200),
+    "limited": Part(disk.limited, bounded=4, rounds=200),
+    "read-only": Part(disk.read_only, bounded=3, rounds=100),
+    "chmod": Part(disk.forbidden, bounded=4, rounds=100),
+    "ext4": Part(disk.aborted, bounded=2, rounds=60),
+    "power": Part(disk.power_cut, bounded=3, rounds=100),
 }
 
 
 def run(name: str, rounds: int | None, seed: int) -> Iterator[Outcome]:
     """The rows of one part; what this machine does not permit is a row that says so."""
     part = PARTS[name]
-    with nursery() as made, tempfile.TemporaryDirectory(prefix="zl-broken-") as folder:
+    with tempfile.TemporaryDirectory(prefix="zl-broken-") as folder, nursery() as made:
         start = time.monotonic()
         ground = Ground(made, Path(folder), random.Random(seed))
         try:
@@ -30,3 +37,5 @@ def run(name: str, rounds: int | None, seed: int) -> Iterator[Outcome]:
                 yield outcome
         except Unavailable as reason:
             yield Outcome(name, unavailable=str(reason))
+        except AssertionError as error:
+            yield Outcome(name, verdict=Verdict(wrong=[str(error)]))

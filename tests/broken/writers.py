@@ -59,16 +59,17 @@ class Job:
     """It gives root away first, as permissions do not bind root."""
     fold: int | None = None
     """SQLite folds its log into the file at so many pages."""
-    close_after: bool = True
+    pause: float = 0.0
+    """Seconds between batches."""
 
 
 @dataclass
 class Said:
     """What the writers of one log told: nothing of it may turn out untrue."""
 
-    acknowledged: list[tuple[int, bytes]] = field(default_factory=list)
-    with_rows: list[int] = field(default_factory=list)
-    notes: set[bytes] = field(default_factory=set)
+    acknowledged: list[tuple[int, bytes]] = field(default_factory=list, repr=False)
+    with_rows: list[int] = field(default_factory=list, repr=False)
+    notes: set[bytes] = field(default_factory=set, repr=False)
     errors: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
     done: int = 0
@@ -222,7 +223,7 @@ def _run(job: Job, say: Callable[[Sequence[str]], None]) -> None:
         name, start = f"{job.name} {number}", 0
         for i in count() if job.batches is None else range(job.batches):
             size = 1 + i * 7 % job.most
-            if not _append(ledger, job, name, start, size, say, stopping):
+            if not _append(ledger, name, start, size, say, stopping) or stopping.wait(job.pause):
                 return
             start += size
 
@@ -260,7 +261,6 @@ def _opened(
 
 def _append(
     ledger: Ledger,
-    job: Job,
     name: str,
     start: int,
     size: int,
