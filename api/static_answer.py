@@ -14,7 +14,6 @@
 * Anyone's page may read them: CORS without credentials.
 """
 
-import gzip
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import ServiceError
 from api.problems import MEDIA_TYPE, problem, problem_bytes
+from ledger.static_folder import compress
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATED = "no-cache"
@@ -34,7 +34,6 @@ ABSENT = "public, max-age=1"
 """Of a 404: what is not there yet will be, perhaps within a second."""
 TEXT = "text/plain; charset=utf-8"
 BYTES = "application/octet-stream"
-_GZIP_LEVEL = 6
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.ASCII | re.IGNORECASE)
 
 
@@ -60,11 +59,6 @@ def checkpoint_file(note: bytes) -> Static:
 def bundle_file(data: bytes, zipped: bytes | None = None) -> Static:
     """An entry bundle; `zipped` is its gzip form if that is at hand."""
     return Static(data, zipped=lambda: compress(data) if zipped is None else zipped)
-
-
-def compress(data: bytes) -> bytes:
-    """The gzip form (RFC 1952), without a time: the same bytes for the same data."""
-    return gzip.compress(data, _GZIP_LEVEL, mtime=0)
 
 
 def answer(request: Request, static: Static) -> Response:

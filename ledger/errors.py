@@ -157,4 +157,21 @@ class LedgerError(ZhenglianError):
             "目标文件夹的检查点比账本新，拒绝覆盖",
             "the folder holds a newer checkpoint than the log; it will not be overwritten",
         ),
+        # mirror
+        "mirror-forked": (
+            "账本签署了两段互相矛盾的历史；镜像保持原样，证据已保存",
+            "the log signed two histories; the mirror stays as it was, the evidence is kept",
+        ),
+        "mirror-source-behind": (
+            "来源的检查点比已知的旧；镜像保持原样",
+            "the source shows an older checkpoint than is known; the mirror stays as it was",
+        ),
+        "mirror-source-wrong": (
+            "来源的文件与其检查点不符；镜像保持原样",
+            "a file of the source does not fit its checkpoint; the mirror stays as it was",
+        ),
+        "mirror-damaged": (
+            "镜像自身的检查点无法用此密钥验证",
+            "the mirror's own checkpoint does not verify under this key",
+        ),
     }

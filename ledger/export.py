@@ -6,11 +6,8 @@ new: files that the folder's own checkpoint covers in full are left alone, once 
 been found to be a prefix of the log.
 """
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +21,13 @@ from ledger.readside import (
     read_bundle,
     read_tile,
 )
+from ledger.static_folder import (
+    TEMPORARY,
+    locked,
+    replace_bundle,
+    replace_file,
+    sync_folder,
+)
 from verifier.checkpoint import Checkpoint, parse_checkpoint
 from verifier.merkle import HASH_SIZE
 from verifier.note import parse_note
@@ -35,8 +39,6 @@ from verifier.tiles import (
     encode_bundle,
     tile_widths,
 )
-
-_TEMPORARY = ".writing"
 
 Progress = Callable[[int, int], None]
 """Called after each file with the number of files done and the number there will be."""
@@ -51,8 +53,16 @@ class Exported:
     kept: int
 
 
-def export(source: Ledger | ReadSide, folder: Path, progress: Progress | None = None) -> Exported:
+def export(
+    source: Ledger | ReadSide,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    zipped: bool = False,
+) -> Exported:
     """Bring `folder` up to the published checkpoint of `source`; create it where needed.
+
+    With `zipped` each new bundle gets its gzip form beside it, for servers that send such files.
 
     1. The folder is empty, or holds an export of this origin (`ledger-export-foreign`) that no
        one else is writing (`ledger-export-busy`).
@@ -69,12 +79,14 @@ def export(source: Ledger | ReadSide, folder: Path, progress: Progress | None = 
     new = _checkpoint_in(note)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):  # 1
+        with locked(folder):  # 1
             old = _checkpoint_there(folder, new)
             _check_prefix(log, old, new)  # 2
-            return _write(log, folder, note, old, new, progress)
+            return _write(log, folder, note, old, new, progress, zipped)
     except OSError as error:
-        raise LedgerError("ledger-export-failed", f"{error.filename}: {error.strerror}") from error
+        raise LedgerError(
+            "ledger-export-failed", f"{error.filename or folder.name}: {error.strerror}"
+        ) from error
 
 
 def _write(
@@ -84,22 +96,27 @@ def _write(
     old: Checkpoint | None,
     new: Checkpoint,
     progress: Progress | None,
+    zipped: bool,
 ) -> Exported:
     had = old.size if old is not None else 0
     paths = list(_paths(had, new.size))
     touched: set[Path] = set()
     for done, path in enumerate(paths, 1):  # 3
-        touched.update(_replace(folder, path.text(), _fetch(log, path)))
+        data = _fetch(log, path)
+        if path.level is None:
+            touched.update(replace_bundle(folder, path.text(), data, zipped=zipped))
+        else:
+            touched.update(replace_file(folder, path.text(), data))
         if progress is not None:
             progress(done, len(paths))
     for directory in touched:
-        _sync(directory)
+        sync_folder(directory)
     written = DirectoryReadSide(folder)
     tree = TileTree(new.size, lambda level, n, width: read_tile(written, level, n, width))
     if tree.root() != new.root:  # 4
         raise LedgerError("ledger-inconsistent", "the tiles do not give the checkpoint's root")
-    _replace(folder, CHECKPOINT, note)  # 5
-    _sync(folder)
+    replace_file(folder, CHECKPOINT, note)  # 5
+    sync_folder(folder)
     for path in paths:
         if path.width == FULL_WIDTH:
             shutil.rmtree(folder / (path.text() + ".p"), ignore_errors=True)
@@ -133,7 +150,7 @@ def _checkpoint_in(note: bytes) -> Checkpoint:
 
 def _checkpoint_there(folder: Path, new: Checkpoint) -> Checkpoint | None:
     names = {entry.name for entry in folder.iterdir()}
-    strange = names - {CHECKPOINT, CHECKPOINT + _TEMPORARY, "tile"}
+    strange = names - {CHECKPOINT, CHECKPOINT + TEMPORARY, "tile"}
     if strange:
         raise LedgerError("ledger-export-foreign", min(strange))
     if CHECKPOINT not in names:
@@ -152,42 +169,3 @@ def _check_prefix(log: ReadSide, old: Checkpoint | None, new: Checkpoint) -> Non
     tree = TileTree(old.size, lambda level, n, width: read_tile(log, level, n, width))
     if tree.root() != old.root or (old.size == new.size and old.root != new.root):
         raise LedgerError("ledger-forked", f"size {old.size}")
-
-
-def _replace(folder: Path, name: str, data: bytes) -> set[Path]:
-    """Write a file durably and atomically; returns the folders whose listing changed."""
-    target = folder / name
-    made = {target.parent}
-    parent = target.parent
-    while not parent.exists():
-        parent = parent.parent
-        made.add(parent)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + _TEMPORARY)
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
-    return made
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LedgerError("ledger-export-busy", folder.name) from error
-        yield
-    finally:
-        os.close(fd)

@@ -13,7 +13,8 @@ from starlette.requests import Request
 
 from api import static_answer
 from api.app import seat
-from api.static_answer import ABSENT, IMMUTABLE, Static, accepts_gzip, bundle_file, compress
+from api.static_answer import ABSENT, IMMUTABLE, Static, accepts_gzip, bundle_file
+from ledger.static_folder import compress
 from tests.api.service import Clock, Service, Template, open_copy, problem_of
 from verifier.tiles import parse_bundle
 
