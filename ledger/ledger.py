@@ -3,17 +3,23 @@
 Appending answers when the entries are durable and a published checkpoint covers them; the order
 of effects is written at the head of `ledger.sequencer`. The read side shows nothing beyond the
 published checkpoint, and serves tiles, bundles and proofs of it (C2SP tlog-tiles, tlog-proof).
+
+There are two checkpoints. The *signed* one covers everything acknowledged. The *final* one is the
+latest that its witness policy was met for; it is what the world is shown, and never ahead of the
+signed one. Entries between the two can be read and proved, and are told apart: they are pending.
+Where no witness is to be asked, the two are one.
 """
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, TypeVar, overload
+from typing import Literal, NamedTuple, Self, TypeVar, overload
 
 from ledger.errors import LedgerError
-from ledger.model import Committed, Draft, Head, Published
-from ledger.publisher import Publisher, read_published
+from ledger.model import Checkpoints, Committed, Draft, Head, Published, Standing
+from ledger.publisher import PolicyAt, Publisher, no_witnesses, read_published
 from ledger.sequencer import Sequencer
 from ledger.stores.base import Effects, Reader, Store
 from verifier.checkpoint import Checkpoint, open_checkpoint
@@ -24,17 +30,39 @@ from verifier.proof import TlogProof, format_proof
 from verifier.tiles import FULL_WIDTH, TileTree, encode_bundle
 
 T = TypeVar("T")
+Finality = Literal["final", "pending"]
+FINAL: Finality = "final"
+PENDING: Finality = "pending"
+
+
+class Proven(NamedTuple):
+    """A proof, and whether the checkpoint in it is final."""
+
+    proof: TlogProof
+    finality: Finality
 
 
 class Ledger:
     """One log over one store. Safe for use by many threads; see `open`."""
 
-    def __init__(self, store: Store, origin: str, sequencer: Sequencer | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        origin: str,
+        keys: Sequence[VerifierKey] = (),
+    ) -> None:
         """Use `open`, which looks at what is there first."""
         self.origin = origin
         self.store = store
-        self._sequencer = sequencer
+        self.keys = tuple(keys)
+        """Of those who sign checkpoints here, the log's own first; none of a read-only ledger."""
+        self.pending: Callable[[], None] = lambda: None
+        """Called by the writing thread when something was published that is not final yet."""
+        self._sequencer: Sequencer | None = None
         self._seen = 0  # a size known to be published; it never shrinks
+        self._final_seen = 0  # the same of the final checkpoint
+        self._first_write = threading.Lock()
+        self._before_first_write: Callable[[], None] | None = None
 
     @classmethod
     def open(
@@ -44,18 +72,20 @@ class Ledger:
         origin: str,
         signers: Sequence[NoteSigner],
         clock: Callable[[], float],
+        policy: PolicyAt = no_witnesses,
     ) -> "Ledger":
         """Open the log `origin` in a store whose tables exist (`Store.create`).
 
         `signers` sign every checkpoint, the first of them under the name `origin`; with none the
-        ledger is read-only. `clock` gives Unix seconds. Cost and memory do not depend on the
-        size of the log. In this order:
+        ledger is read-only. `clock` gives Unix seconds; `policy` says which witnesses must cosign
+        a checkpoint of a size before it is final, and is asked once for each that is published.
+        Cost and memory do not depend on the size of the log. In this order:
 
         1. The frontier, the entries' last index and the right edge of the tiles give the head
            (`ledger-inconsistent`).
         2. The published checkpoint is of this origin (`ledger-origin-mismatch`), signed by the
            first signer (`ledger-wrong-key`), not ahead of the head (`ledger-rolled-back`), and
-           its root is what the tiles give at its size (`ledger-forked`).
+           its root is what the tiles give at its size (`ledger-forked`). So is the final one.
         3. A head that is not published yet is signed and published: the empty tree of a fresh
            log, or what a process left that died after its commit.
         """
@@ -65,14 +95,15 @@ class Ledger:
         with store.read() as reader:
             head = reader.head()
             _check_head(reader, head)  # 1
-            published = reader.published()
-            if published is not None:
-                _check_published(reader, head, published, origin, key)  # 2
-        if not signers:
-            return cls(store, origin, None)
-        publisher = Publisher(store, origin, signers, clock)
-        publisher.publish(head)  # 3
-        return cls(store, origin, Sequencer(store, publisher, clock))
+            for published in (reader.published(), reader.final()):
+                if published is not None:
+                    _check_published(reader, head, published, origin, key)  # 2
+        ledger = cls(store, origin, [signer.key for signer in signers])
+        if signers:
+            publisher = Publisher(store, origin, signers, clock, policy, ledger._published_now)
+            publisher.publish(head)  # 3
+            ledger._sequencer = Sequencer(store, publisher, clock)
+        return ledger
 
     def close(self) -> None:
         """Finish what is queued and stop the writer; the store stays open. May be repeated."""
@@ -111,10 +142,13 @@ class Ledger:
         start) · `ledger-commit-unknown` (retry) · `ledger-busy` · `ledger-store-failed` and
         `ledger-write-failed` (nothing is stored) · `ledger-inconsistent`.
         Raised at once: `ledger-entry-size`, `ledger-batch-too-large`, `ledger-busy`,
-        `ledger-nested`, `ledger-closed`, `ledger-read-only`.
+        `ledger-nested`, `ledger-closed`, `ledger-read-only`, and once the ledger is known to have
+        lost what it published `ledger-rolled-back` or `ledger-forked`.
         """
         if self._sequencer is None:
             raise LedgerError("ledger-read-only")
+        if self._before_first_write is not None:
+            self.look_first()
         return self._sequencer.submit(drafts, effects)
 
     @overload
@@ -129,18 +163,98 @@ class Ledger:
             return self.submit(drafts).result()
         return self.submit(drafts, effects).result()
 
-    # read side
+    def before_first_write(self, look: Callable[[], None]) -> None:
+        """Has `look` called, once, before the first submission is taken; whoever comes meanwhile
+        waits. It may `refuse`."""
+        self._before_first_write = look
+
+    def look_first(self) -> None:
+        """Does now what is to be done before the first submission."""
+        with self._first_write:
+            if self._before_first_write is not None:
+                self._before_first_write()
+                self._before_first_write = None
+
+    def refuse(self, error: LedgerError) -> None:
+        """Take no submission any more; each is told `error`. Reading goes on."""
+        if self._sequencer is not None:
+            self._sequencer.refuse(error)
+
+    @property
+    def refusal(self) -> LedgerError | None:
+        """Why nothing is written any more."""
+        return None if self._sequencer is None else self._sequencer.refusal
+
+    # what is published
 
     @property
     def size(self) -> int:
-        """Size of the published tree."""
+        """Size of the signed tree: everything acknowledged."""
         with self.store.read() as reader:
             return self._published(reader).size
 
+    @property
+    def final_size(self) -> int:
+        """Size of the final tree; 0 also before the first is final."""
+        with self.store.read() as reader:
+            return self._final_size(reader)
+
+    @property
+    def final_seen(self) -> int:
+        """A size known to be final, without a look at the store; what it lacks may be final."""
+        return self._final_seen
+
     def checkpoint(self) -> bytes:
-        """The published signed note. Error: `ledger-not-published`."""
+        """The final checkpoint, a signed note. Error: `ledger-not-published`."""
+        with self.store.read() as reader:
+            return self._final(reader).note
+
+    def signed_checkpoint(self) -> bytes:
+        """The latest signed checkpoint, final or not. Error: `ledger-not-published`."""
         with self.store.read() as reader:
             return self._published(reader).note
+
+    def checkpoints(self) -> Checkpoints:
+        """Both, of one snapshot. Error: `ledger-not-published`."""
+        with self.store.read() as reader:
+            return Checkpoints(self._published(reader), reader.final())
+
+    def standing(self) -> Standing:
+        """Sizes of head, signed and final tree. Error: `ledger-not-published`."""
+        with self.store.read() as reader:
+            head = reader.head().size
+            signed, final = self._published(reader).size, self._final_size(reader)
+            since = reader.logged_at(final) if final < head else None
+            return Standing(head, signed, final, since)
+
+    def finality(self, index: int) -> Finality:
+        """Whether the entry at `index` is under the final checkpoint (`ledger-out-of-range`)."""
+        if not 0 <= index < self._final_seen:
+            with self.store.read() as reader:
+                self._check_size(reader, index + 1, least=1)
+                if index >= self._final_size(reader):
+                    return PENDING
+        return FINAL
+
+    def finalise(self, checkpoint: Published) -> None:
+        """Make a signed checkpoint of this ledger final. The caller has found the policy met."""
+        self._final_seen = max(self._final_seen, self.store.finalise(checkpoint).size)
+
+    def check_seen(self, seen: Checkpoint) -> None:
+        """That a checkpoint which this log signed, whoever kept it, is of this ledger's history.
+
+        Raises `ledger-rolled-back` if it is ahead of the committed head, `ledger-forked` if the
+        tree of its size has another root. It must have been had before this is called: heads are
+        committed before they are signed, by other processes too.
+        """
+        with self.store.read() as reader:
+            head = reader.head()
+            if seen.size > head.size:
+                raise LedgerError("ledger-rolled-back", f"size {head.size}, signed {seen.size}")
+            if _tree(reader, seen.size).root() != seen.root:
+                raise LedgerError("ledger-forked", f"size {seen.size}")
+
+    # read side
 
     def tile(self, level: int, n: int, width: int = FULL_WIDTH) -> bytes:
         """The first `width` hashes of a tile of the published tree (`ledger-out-of-range`)."""
@@ -175,27 +289,35 @@ class Ledger:
             return index
 
     def inclusion_proof(self, index: int, size: int | None = None) -> list[bytes]:
-        """RFC 9162 §2.1.3 in the tree of `size` (default: published). `ledger-out-of-range`."""
+        """RFC 9162 §2.1.3 in the tree of `size` (default: final). `ledger-out-of-range`."""
         with self._tree(size) as tree:
             if not 0 <= index < tree.size:
                 raise LedgerError("ledger-out-of-range", f"index {index} of {tree.size}")
             return tree.inclusion_proof(index)
 
     def consistency_proof(self, size1: int, size2: int | None = None) -> list[bytes]:
-        """RFC 9162 §2.1.4 from `size1` >= 1 to `size2` (default: published). Error as above."""
+        """RFC 9162 §2.1.4 from `size1` >= 1 to `size2` (default: final). Error as above."""
         with self._tree(size2) as tree:
             if not 1 <= size1 <= tree.size:
                 raise LedgerError("ledger-out-of-range", f"size {size1} of {tree.size}")
             return tree.consistency_proof(size1)
 
-    def proof(self, index: int) -> TlogProof:
-        """Inclusion of `index` under the published checkpoint (`ledger-out-of-range`)."""
+    def prove(self, index: int) -> Proven:
+        """Inclusion of `index` under the final checkpoint where it covers the entry, else under
+        the signed one (`ledger-out-of-range`)."""
         with self.store.read() as reader:
-            published = self._published(reader)
-            if not 0 <= index < published.size:
-                raise LedgerError("ledger-out-of-range", f"index {index} of {published.size}")
-            hashes = _tree(reader, published.size).inclusion_proof(index)
-            return TlogProof(index, tuple(hashes), published.note)
+            under, finality = self._published(reader), PENDING
+            final = reader.final()
+            if final is not None and index < final.size:
+                under, finality = final, FINAL
+            if not 0 <= index < under.size:
+                raise LedgerError("ledger-out-of-range", f"index {index} of {under.size}")
+            hashes = _tree(reader, under.size).inclusion_proof(index)
+            return Proven(TlogProof(index, tuple(hashes), under.note), finality)
+
+    def proof(self, index: int) -> TlogProof:
+        """`prove`, for those who find out themselves what the checkpoint is worth."""
+        return self.prove(index).proof
 
     def tlog_proof(self, index: int) -> bytes:
         """`proof` as C2SP tlog-proof text."""
@@ -207,6 +329,27 @@ class Ledger:
             raise LedgerError("ledger-not-published")
         self._seen = max(self._seen, published.size)
         return published
+
+    def _final(self, reader: Reader) -> Published:
+        final = reader.final()
+        if final is None:
+            raise LedgerError("ledger-not-published")
+        return final
+
+    def _final_size(self, reader: Reader) -> int:
+        final = reader.final()
+        if final is None:
+            return 0
+        self._final_seen = max(self._final_seen, final.size)
+        return final.size
+
+    def _published_now(self, published: Published, final: bool) -> None:
+        """By the publisher, in the writing thread."""
+        self._seen = max(self._seen, published.size)
+        if final:
+            self._final_seen = max(self._final_seen, published.size)
+        else:
+            self.pending()
 
     def _check_size(self, reader: Reader, size: int, least: int) -> None:
         """`least` <= `size` <= what is published, which is read again only when `size` is news."""
@@ -224,7 +367,7 @@ class Ledger:
     def _tree(self, size: int | None) -> Iterator[TileTree]:
         with self.store.read() as reader:
             if size is None:
-                size = self._published(reader).size
+                size = self._final_size(reader)
             self._check_size(reader, size, least=0)
             yield _tree(reader, size)
 

@@ -49,6 +49,24 @@ class Published(NamedTuple):
     note: bytes
 
 
+class Checkpoints(NamedTuple):
+    """What is published of one snapshot: `signed` covers every acknowledged entry, `final` is the
+    latest that its witness policy was met for, and never ahead of it; None before the first."""
+
+    signed: Published
+    final: Published | None
+
+
+class Standing(NamedTuple):
+    """Where a ledger stands, of one snapshot: tree sizes, and when the first entry that is not
+    final yet was logged (milliseconds since 1970; None where there is none)."""
+
+    head: int
+    signed: int
+    final: int
+    pending_since: int | None
+
+
 @dataclass(frozen=True)
 class Committed(Generic[T]):
     """An acknowledged submission: durable, and covered by a published checkpoint.

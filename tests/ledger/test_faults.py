@@ -82,7 +82,7 @@ def inside(path: Path) -> tuple[int, int, int, int]:
     other = sqlite3.connect(path)
     numbers = [
         other.execute(f"SELECT {what}").fetchone()[0]
-        for what in ("size FROM head", "count(*) FROM entries", "size FROM checkpoint",
+        for what in ("size FROM head", "count(*) FROM entries", "size FROM checkpoint WHERE id = 1",
                      "count(*) FROM records")
     ]  # fmt: skip
     other.close()

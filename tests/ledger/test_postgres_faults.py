@@ -69,7 +69,7 @@ def inside(url: str) -> tuple[int, int, int, int]:
     with psycopg.connect(url) as other:
         row = other.execute(
             "SELECT (SELECT size FROM head), (SELECT count(*) FROM entries),"
-            " (SELECT size FROM checkpoint), (SELECT count(*) FROM records)"
+            " (SELECT size FROM checkpoint WHERE id = 1), (SELECT count(*) FROM records)"
         ).fetchone()
     assert row is not None
     return (row[0], row[1], row[2], row[3])

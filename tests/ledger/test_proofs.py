@@ -118,10 +118,10 @@ class Unpublished:
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
-    def publish(self, checkpoint: Published) -> Published:
+    def publish(self, checkpoint: Published, final: bool = False) -> Published:
         if self.broken:
             raise LedgerError("ledger-store-failed", "no publishing today")
-        return self._store.publish(checkpoint)
+        return self._store.publish(checkpoint, final)
 
 
 def test_what_is_not_published_is_not_shown(store: Store) -> None:
