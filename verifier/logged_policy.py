@@ -2,11 +2,12 @@
 
 Its text is a C2SP tlog-policy in its one spelling (`Policy.text`): witnesses, groups, quorum. It
 holds no log, since the log is the ledger's own, and no comment, since what is logged stays. Every
-witness has an address and its own cosignature key. A policy governs every checkpoint of a tree
+witness has an address and its own cosignature key; several keys of one address stand in a group of
+their own, and count as one party. A policy governs every checkpoint of a tree
 that holds it, beginning with the first one.
 
 Whoever may not be reached must not stop a city for good: an *override* is a policy that fewer
-witnesses can meet, with the reason, decided in the same way. It stands, and is seen, until the
+parties can meet, with the reason, decided in the same way. It stands, and is seen, until the
 next policy. `quorum none` asks nobody, so it is an override always, and of nothing it cannot be
 one: a city without witnesses has no policy.
 """
@@ -48,6 +49,8 @@ def parse_logged_policy(value: Any) -> Policy:
     for name, witness in policy.witnesses.items():
         if not _ADDRESS.fullmatch(witness.url):
             raise Refused("witnesses-malformed", f"{name[:24]}: no address http(s)://…")
+    if len(policy.parties()) != len({witness.address for witness in policy.witnesses.values()}):
+        raise Refused("witnesses-malformed", "several keys of one address: a group of their own")
     if policy.text() != value:
         raise Refused("witnesses-malformed", "not in its one spelling")
     return policy

@@ -33,6 +33,11 @@ class Party(NamedTuple):
     key: VerifierKey
     url: str
 
+    @property
+    def address(self) -> str:
+        """The URL, so that two spellings of one compare alike."""
+        return self.url.rstrip("/").lower()
+
 
 class Group(NamedTuple):
     """Counts as witnessing when at least `threshold` of its members do."""
@@ -90,11 +95,26 @@ class Policy:
         return self.quorum == NONE or self.quorum in met
 
     def least(self) -> int:
-        """How few witnesses can meet the quorum; 0 for `quorum none`."""
-        fewest = {NONE: 0, **dict.fromkeys(self.witnesses, 1)}
+        """How few parties can meet the quorum; 0 for `quorum none`."""
+        parties = self.parties()
+        fewest = {NONE: 0, **dict.fromkeys([*self.witnesses, *parties], 1)}
         for name, group in self.groups.items():  # members are in no other group
-            fewest[name] = sum(sorted(fewest[each] for each in group.members)[: group.threshold])
+            if name not in parties:
+                costs = sorted(fewest[each] for each in group.members)
+                fewest[name] = sum(costs[: group.threshold])
         return fewest[self.quorum]
+
+    def parties(self) -> list[str]:
+        """The witnesses by name; several keys of one address in a group of their own are one party,
+        by the name of the group."""
+        party = {}
+        for name, group in self.groups.items():
+            urls = {
+                self.witnesses[each].address for each in group.members if each in self.witnesses
+            }
+            if len(urls) == 1 and "" not in urls and self.witnesses.keys() >= set(group.members):
+                party.update(dict.fromkeys(group.members, name))
+        return list(dict.fromkeys(party.get(name, name) for name in self.witnesses))
 
     def text(self) -> str:
         """The policy in plain form; `parse_policy` reads the same policy from it."""

@@ -9,8 +9,8 @@ from verifier.report import Page, clock
 
 
 def policy_words(policy: Policy) -> tuple[str, str]:
-    """(Chinese, English) of what it asks; of nested groups, how few witnesses can meet it."""
-    least, names = policy.least(), list(policy.witnesses)
+    """(Chinese, English) of what it asks; of nested groups, how few parties can meet it."""
+    least, names = policy.least(), policy.parties()
     if not least:
         return "不要求见证", "no witness is asked for"
     return (

@@ -83,7 +83,7 @@ def event_of(statement: Statement, index: int, authorities: Authorities) -> KeyE
 
 def _asked(logged: LoggedPolicy) -> str:
     """How few of which witnesses are enough, and the reason of an override."""
-    names = ", ".join(logged.policy.witnesses)
+    names = ", ".join(logged.policy.parties())
     asked = f"≥ {logged.policy.least()}" + (f" ({names})" if names else "")
     return f"{asked}: {logged.override}" if logged.override else asked
 
