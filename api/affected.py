@@ -18,7 +18,7 @@ from api.city import City
 from api.errors import ServiceError
 from api.licence_rows import IN_CHUNK, chunks
 from api.rules.days import china_day, day_number, iso_time
-from api.tables import ACTS, CREDITS, LICENCES, QUESTIONS
+from api.tables import ACTS, CREDITS, DOCUMENTS, LICENCES, QUESTIONS
 from ledger.stores.sql import ENTRIES
 from verifier.authorities import EnrolledKey
 from verifier.cose import IAT, parse_sign1
@@ -28,6 +28,7 @@ from verifier.keylife import Compromise
 from verifier.kinds import (
     AUTHORITY_KINDS,
     CREDIT,
+    DOCUMENT,
     ERASURE,
     KINDS,
     LICENCE,
@@ -232,6 +233,7 @@ class _Books:
         self._licences = _rows(connection, LICENCES, "record_id", subjects)
         self._credits = _rows(connection, CREDITS, "record_id", subjects)
         self._questions = _rows(connection, QUESTIONS, "id", subjects)
+        self._documents = _rows(connection, DOCUMENTS, "record_id", subjects)
         self._acts = _rows(connection, ACTS, "idx", [index for index, _ in found])
         rows = self._licences.values()
         successors = sorted({row.renewed_by for row in rows if row.renewed_by is not None})
@@ -249,6 +251,8 @@ class _Books:
             own = credit is not None and credit.record_leaf == leaf
         elif kind == QUESTION:
             own = subject in self._questions
+        elif kind == DOCUMENT:
+            own, licence, credit = subject in self._documents, None, None
         else:
             own = act is not None and act.record_id == subject
         state = None
@@ -256,7 +260,11 @@ class _Books:
             state = STATES[licence.state].name
         elif credit is not None:
             state = Phase(credit.phase).name.lower().replace("_", "-")
-        step = Step.FOREIGN if not own else self._step(kind, leaf, licence, credit)
+        if kind == DOCUMENT and own:
+            latest = self._documents[subject].head_leaf == leaf
+            step = Step.PERSON if latest else Step.FOLLOWED
+        else:
+            step = Step.FOREIGN if not own else self._step(kind, leaf, licence, credit)
         return Affected(
             index,
             leaf,

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from api import __version__
+from api.callers import Callers
 from api.changes import ChangeDesk
 from api.checking import verify
 from api.city import City
@@ -27,6 +28,7 @@ from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
 from api.problems import PROBLEM_SCHEMA, documented, install
+from api.register import Registrar
 from api.routes import (
     changes,
     claims,
@@ -39,6 +41,7 @@ from api.routes import (
     licences,
     log,
     me,
+    register,
 )
 from api.routes import verify as verify_routes
 from api.routes.parts import proof_path
@@ -59,8 +62,8 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 """
 
 
-BOUNDED_ELSEWHERE = frozenset({"/v1/imports", "/check"})
-"""Paths that bound what they read themselves: one takes more, one answers with a page."""
+BOUNDED_ELSEWHERE = frozenset({"/v1/imports", "/check", register.BULK_PATH})
+"""Paths that bound what they read themselves: two take more, one answers with a page."""
 
 
 PUBLIC = frozenset({"/v1/log/key", "/v1/log/policy"})
@@ -79,6 +82,7 @@ _ROUTES = (
     claims,
     verify_routes,
     log,
+    register,
     directory,
     changes,
     compromise,
@@ -116,6 +120,8 @@ def seat(app: FastAPI, city: City) -> None:
         Claims(city, licence_book, credit_book),
         ImportDesk(licence_book),
         ChangeDesk(city),
+        Callers(city),
+        Registrar(city),
     )
     demo = read_demo(city.settings.data) if city.settings.demo else None
     app.state.services = services

@@ -8,6 +8,7 @@ from api.city import City
 from api.errors import ServiceError
 from api.officers import Card
 from verifier.errors import Refused
+from verifier.kinds import DOCUMENT_SCOPE
 from verifier.logged_policy import parse_logged_policy
 from verifier.policy import parse_policy
 
@@ -107,14 +108,14 @@ def catalogue_scope(city: City, slug: str) -> list[str]:
 
 
 def scope_codes(city: City, slug: str, names: Sequence[str] | None) -> list[str]:
-    """Codes of these types, each told by code or slug; of all that the catalogue gives a
-    department where none is told. Raises `ServiceError` catalogue-unknown-type."""
+    """Codes of these types, each told by code or slug, or `document`; of all that the catalogue
+    gives a department where none is told. Raises `ServiceError` catalogue-unknown-type."""
     if names is None:
         return catalogue_scope(city, slug)
     catalogue = city.catalogue
     codes = {kind.slug: kind.code for kind in catalogue.licence_types.values()}
     codes |= {kind.slug: kind.code for kind in catalogue.credit_types.values()}
-    codes |= {code: code for code in codes.values()}
+    codes |= {code: code for code in (*codes.values(), DOCUMENT_SCOPE)}
     if unknown := [name for name in names if name not in codes]:
         raise ServiceError("catalogue-unknown-type", ", ".join(unknown)[:200])
     return [codes[name] for name in names]

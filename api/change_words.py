@@ -15,6 +15,7 @@ from verifier.kinds import (
     CA_WITHDRAWN,
     DEPARTMENT,
     DEPARTMENT_CHANGED,
+    DOCUMENT_SCOPE,
     KEY,
     KEY_CHANGED,
     OFFICER,
@@ -72,6 +73,9 @@ class _Names:
         known = [self._types.get(code) for code in listed]
         zh = [code if name is None else name.zh for code, name in zip(listed, known, strict=True)]
         en = [code if name is None else name.en for code, name in zip(listed, known, strict=True)]
+        if DOCUMENT_SCOPE in listed:
+            at = listed.index(DOCUMENT_SCOPE)
+            zh[at], en[at] = "自行签发的文件", "documents of its own"
         return "、".join(zh) or "无", ", ".join(en) or "none"
 
 

@@ -37,7 +37,7 @@ from verifier.cose import to_be_signed
 from verifier.errors import Refused
 from verifier.evidence import SignatureCheck
 from verifier.keylife import Moment
-from verifier.kinds import DEPARTMENT, KEY, KEY_CHANGED
+from verifier.kinds import DEPARTMENT, DOCUMENT_SCOPE, KEY, KEY_CHANGED
 from verifier.register import Officer, Register
 from verifier.statement import Content, parse_statement
 
@@ -149,7 +149,8 @@ class ChangeDesk:
         if proposal.kind == DEPARTMENT:
             uscc(facts["uscc"])
         elif proposal.kind == KEY:
-            unknown = [code for code in facts["scope"] if code not in self.city.type_names]
+            known = {*self.city.type_names, DOCUMENT_SCOPE}
+            unknown = [code for code in facts["scope"] if code not in known]
             if unknown:
                 raise ServiceError("catalogue-unknown-type", ", ".join(unknown)[:200])
         elif proposal.kind == KEY_CHANGED and facts["act"] == "compromise":

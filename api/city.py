@@ -28,7 +28,7 @@ from ledger.ledger import Ledger
 from ledger.model import Appended, Committed, Draft
 from ledger.stores.base import Effects, Store
 from verifier.authorities import Authorities, EnrolledKey, check_use
-from verifier.statement import SUBJECT_BYTES, Content, new_subject, sign_statement
+from verifier.statement import SUBJECT_BYTES, Content, Statement, new_subject, sign_statement
 from verifier.trust import Trust, TypeName
 
 T = TypeVar("T")
@@ -151,6 +151,13 @@ class City:
             issued_at=at,
             signer=chosen.signer,
         )
+
+    def key_of(self, statement: Statement, at: int) -> EnrolledKey:
+        """The enrolled key that a statement signed elsewhere names, by what is known at Unix time
+        `at`; `submit` will ask for its power again. Raises as `Authorities.key_for`."""
+        key = self._standing(at).authorities.key_for(statement)
+        self._used.setdefault(key.kid, key)
+        return key
 
     @overload
     def submit(self, drafts: Sequence[Draft]) -> "Future[Committed[None]]": ...

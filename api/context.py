@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.callers import Callers
 from api.changes import ChangeDesk
 from api.city import City
 from api.claims import Claims
@@ -15,6 +16,7 @@ from api.imports.desk import ImportDesk
 from api.licences import Licences
 from api.packs import PackCache
 from api.principals import Principal, authenticate
+from api.register import Registrar
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Services:
     claims: Claims
     imports: ImportDesk
     changes: ChangeDesk
+    callers: Callers
+    registrar: Registrar
 
 
 _BEARER = HTTPBearer(

@@ -322,6 +322,35 @@ class ServiceError(ZhenglianError):
         "consent-withdrawn": ("同意已撤回", "the consent was withdrawn"),
         "consent-expired": ("同意已过期", "the consent has expired"),
         "consent-used": ("同意已用完", "the consent is used up"),
+        # statements signed elsewhere
+        "register-kind-refused": (
+            "只有文件类文书可以在别处签署后登记",
+            "only documents may be signed elsewhere and registered",
+        ),
+        "register-too-old": (
+            "签署时间过早，请重新签署",
+            "signed too long ago: sign it again",
+        ),
+        "register-from-future": (
+            "签署时间晚于当前时间，请检查时钟",
+            "signed in the future: check your clock",
+        ),
+        "register-record-exists": (
+            "该记录编号已有文件",
+            "there is a document of this record id already",
+        ),
+        "register-predecessor-wrong": (
+            "前序文书不是该文件的最新版本",
+            "the statement named as predecessor is not this document's latest version",
+        ),
+        "register-line-malformed": (
+            "该行不是形如 {statement: base64} 的 JSON",
+            "the line is not JSON of the form {statement: base64}",
+        ),
+        "register-too-many": (
+            "一次请求的行数过多，请分批提交",
+            "too many lines in one request: send several",
+        ),
         # backup
         "backup-exists": (
             "已有此文件，备份不覆盖任何文件",
@@ -494,6 +523,9 @@ class ServiceError(ZhenglianError):
         "consent-withdrawn": 403,
         "consent-expired": 403,
         "consent-used": 409,
+        "register-record-exists": 409,
+        "register-predecessor-wrong": 409,
+        "register-too-many": 413,
         "request-too-large": 413,
         "media-type-unsupported": 415,
         "range-not-satisfiable": 416,

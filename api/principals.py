@@ -29,6 +29,7 @@ class Role(StrEnum):
     SUBJECT = "subject"  # a citizen or company, about itself
     CREDIT_CENTRE = "credit-centre"  # marks disputes, publishes, runs deadlines
     AUDITOR = "auditor"  # reads proofs and logs
+    REGISTRAR = "registrar"  # a department's own software: logs documents that it signed
     OPERATOR = "operator"  # runs the ledger, enrols departments
 
 

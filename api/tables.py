@@ -272,6 +272,19 @@ class ImportErrorRow(_Base, table=True):
     detail: str
 
 
+class DocumentRow(_Base, table=True):
+    """One document that a department's own software logged: the latest of its statements, the
+    time that it gives and where it stands."""
+
+    __tablename__ = "documents"
+    record_id: str = Field(primary_key=True)
+    department: str
+    type_code: str | None = None
+    head_leaf: bytes = Field(sa_column=Column(LargeBinary(32), nullable=False))
+    head_index: int = Field(sa_column=Column(BigInteger, nullable=False))
+    issued_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
 CLIENTS = METADATA.tables["clients"]
 ENROLMENTS = METADATA.tables["enrolments"]
 CHANGES = METADATA.tables["changes"]
@@ -284,3 +297,4 @@ STATUS_COUNTERS = METADATA.tables["status_counters"]
 IDEMPOTENCY = METADATA.tables["idempotency"]
 IMPORT_JOBS = METADATA.tables["import_jobs"]
 IMPORT_ERRORS = METADATA.tables["import_errors"]
+DOCUMENTS = METADATA.tables["documents"]

@@ -1,4 +1,4 @@
-"""The first release."""
+"""baseline."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -98,6 +98,16 @@ def upgrade() -> None:
     op.create_index("credits_department", "credits", ["department", "record_index"], unique=False)
     op.create_index("credits_due", "credits", ["phase", "until_day"], unique=False)
     op.create_index("credits_subject", "credits", ["subject_nym", "record_index"], unique=False)
+    op.create_table(
+        "documents",
+        sa.Column("record_id", sa.String(), nullable=False),
+        sa.Column("department", sa.String(), nullable=False),
+        sa.Column("type_code", sa.String(), nullable=True),
+        sa.Column("head_leaf", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("head_index", sa.BigInteger(), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("record_id"),
+    )
     op.create_table(
         "enrolments",
         sa.Column(

@@ -35,6 +35,7 @@ ROLES: Final[Mapping[str, str]] = {
     "subject": "当事人 subject",
     "credit-centre": "信用中心 credit centre",
     "auditor": "审计 auditor",
+    "registrar": "文件登记 registrar",
     "operator": "账本运营 operator",
 }
 
