@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.broken import disk, kill
+from tests.broken import disk, kill, syscalls
 from tests.broken.check import Verdict
 from tests.broken.ground import Ground, Part
 from tests.broken.summary import Outcome, Unavailable
@@ -21,6 +21,7 @@ PARTS: Mapping[str, Part] = {
     "chmod": Part(disk.forbidden, bounded=4, rounds=100),
     "ext4": Part(disk.aborted, bounded=2, rounds=60),
     "power": Part(disk.power_cut, bounded=3, rounds=100),
+    "syscalls": Part(syscalls.failed_once, bounded=6, rounds=100_000),
 }
 
 

@@ -9,6 +9,7 @@ after the ledger has answered:
     c NOTE         a checkpoint it was shown, in hex
     e CODE         what the ledger reported instead; the same submission is then repeated
     ! WORDS        anything else that was raised: a fault of the product
+    t TID          the thread that writes, told before it is held
     done           everything was closed in order
 
 A line that was being written at death has no end and does not count.
@@ -30,10 +31,11 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
-from ledger.model import Appended
+from ledger.model import Appended, Draft
 from ledger.stores import open_store, sqlite
 from ledger.stores.base import Store
 from tests.broken import load
@@ -53,8 +55,10 @@ class Job:
     batches: int | None = None
     """None: until SIGTERM or death."""
     most: int = 40
-    held: bool = False
-    """It stops itself (SIGSTOP) before it opens anything."""
+    held: str = ""
+    """Where it stops itself (SIGSTOP): "open" is before it opens anything, "append" after."""
+    create: bool = False
+    """It makes the tables and the first entries; otherwise the log is founded already."""
     as_nobody: bool = False
     """It gives root away first, as permissions do not bind root."""
     fold: int | None = None
@@ -72,6 +76,7 @@ class Said:
     notes: set[bytes] = field(default_factory=set, repr=False)
     errors: Counter[str] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
+    thread: int = 0
     done: int = 0
 
     def hear(self, line: str) -> None:
@@ -85,6 +90,8 @@ class Said:
             self.notes.add(bytes.fromhex(rest))
         elif what == "e":
             self.errors[rest] += 1
+        elif what == "t":
+            self.thread = int(rest)
         elif what == "done":
             self.done += 1
         else:
@@ -207,7 +214,7 @@ def _prepare(job: Job) -> None:
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    if job.held:
+    if job.held == "open":
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
@@ -218,12 +225,19 @@ def _run(job: Job, say: Callable[[Sequence[str]], None]) -> None:
     store, ledger = _opened(job, say, stopping)
     if ledger is None:
         return
+    if job.create:
+        _append(ledger, load.base(), say, stopping)
+    if job.held == "append":
+        (thread,) = (t for t in threading.enumerate() if t.name == "ledger-writer")
+        say([f"t {thread.native_id}"])
+        os.kill(os.getpid(), signal.SIGSTOP)
 
     def client(number: int) -> None:
         name, start = f"{job.name} {number}", 0
         for i in count() if job.batches is None else range(job.batches):
             size = 1 + i * 7 % job.most
-            if not _append(ledger, name, start, size, say, stopping) or stopping.wait(job.pause):
+            drafts = load.licences(name, start, size)
+            if not _append(ledger, drafts, say, stopping) or stopping.wait(job.pause):
                 return
             start += size
 
@@ -250,6 +264,8 @@ def _opened(
         store = None
         try:
             store = open_store(job.url)
+            if job.create:
+                store.create(APP)
             return store, open_ledger(store)
         except LedgerError as error:
             say([f"e {error.code}"])
@@ -261,20 +277,17 @@ def _opened(
 
 def _append(
     ledger: Ledger,
-    name: str,
-    start: int,
-    size: int,
+    drafts: Sequence[Draft],
     say: Callable[[Sequence[str]], None],
     stopping: threading.Event,
 ) -> bool:
     """Repeated until it is acknowledged; False when told to stop. Two of three have domain rows."""
-    drafts = load.licences(name, start, size)
-    rows = size % 3 > 0
+    rows = len(drafts) % 3 > 0
     while not stopping.is_set():
         try:
             done = ledger.append(drafts, _rows) if rows else ledger.append(drafts)
-        except LedgerError as error:
-            say([f"e {error.code}"])
+        except (LedgerError, SQLAlchemyError) as error:  # the latter: a domain row was refused
+            say([f"e {getattr(error, 'code', '') or type(error).__name__}"])
             stopping.wait(_PAUSE)
             continue
         what = "r" if rows else "a"
