@@ -65,7 +65,7 @@ def pages(connection: Connection, table: Table) -> Iterator[Page]:
         if len(rows) < count:
             return
         last = rows[-1]
-        count = max(1, min(PAGE_ROWS, PAGE_BYTES * len(rows) // _size(rows)))
+        count = max(1, min(PAGE_ROWS, PAGE_BYTES // _largest(rows)))
 
 
 @translated()
@@ -148,10 +148,10 @@ def count_on(connection: Connection, tables: Series) -> None:
             connection.execute(select(func.setval(sequence, largest)))
 
 
-def _size(page: Page) -> int:
-    """Bytes of a page, roughly."""
-    size = len(page)
+def _largest(page: Page) -> int:
+    """Bytes that no row of a page exceeds, roughly."""
+    size = 1
     for values in zip(*page, strict=True):
         if isinstance(next((v for v in values if v is not None), None), bytes | str):
-            size += sum(map(len, filter(None, values)))
+            size += max(map(len, filter(None, values)), default=0)
     return size
