@@ -62,7 +62,7 @@ def parse_add_checkpoint(body: bytes) -> AddCheckpoint:
     try:
         old_size = parse_decimal(_after("old ", head[0]))
         proof = _hashes(head[1:])
-        note = parse_note(reference)
+        note = _signed(reference)
         wrong = _wrong_empty_root(note.text)
         checkpoint = parse_checkpoint(_with_empty_root(note.text) if wrong else note.text)
     except Refused as error:
@@ -151,6 +151,17 @@ def _signature_lines(lines: Sequence[str]) -> tuple[NoteSignature, ...]:
     if not lines:
         return ()
     return parse_note(("-\n\n" + "\n".join(lines) + "\n").encode()).signatures
+
+
+def _signed(data: bytes) -> Note:
+    """The note; without any signature where one of them cannot be read: then none counts, which is
+    another refusal (403) than that of a malformed text (400)."""
+    try:
+        return parse_note(data)
+    except Refused as error:
+        if error.code not in ("base64-malformed", "note-signature-malformed"):
+            raise
+    return Note(data.decode().rpartition("\n\n")[0] + "\n", ())
 
 
 def _reference(data: bytes) -> Note:

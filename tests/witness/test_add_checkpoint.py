@@ -153,6 +153,14 @@ class TestRefuses:
         answer = witness.add_checkpoint(format_add_checkpoint(0, [], note))
         refused(answer, 403, "witness-log-signature")
 
+    def test_403_a_signature_that_cannot_be_read(self, tmp_path: Path) -> None:
+        log = GrowingLog().grow(2)
+        witness = new_witness(tmp_path, log)
+        for tail in (b"AB==\n", b"\n"):  # spare bits; shorter than a key id
+            note = log.checkpoint() + "\u2014 other.example AAA".encode() + tail
+            answer = witness.add_checkpoint(format_add_checkpoint(0, [], note))
+            refused(answer, 403, "witness-log-signature")
+
     def test_403_one_signature_where_all_keys_must_sign(self, tmp_path: Path) -> None:
         log = GrowingLog(both=True).grow(2)
         witness = new_witness(tmp_path)
