@@ -12,7 +12,7 @@ from ledger.errors import LedgerError
 from ledger.stores.base import Reader, Store
 from ledger.stores.migrate import Series, missing, series_name, step_of
 from ledger.stores.rows import pages
-from ledger.stores.sql import ENTRIES, METADATA
+from ledger.stores.sql import ENTRIES, METADATA, translated
 from verifier.checkpoint import parse_checkpoint
 from verifier.errors import Refused
 from verifier.note import parse_note
@@ -77,8 +77,11 @@ def examine(
 
     every = (METADATA, *series)
     with store.read() as reader:
-        for line in reader.damage():
-            found(LedgerError("ledger-store-failed", line))
+        try:
+            for line in reader.damage():
+                found(LedgerError("ledger-store-failed", line))
+        except LedgerError as error:
+            found(error)
         try:
             contents = contents_of(reader, every, made_at=0)
             inspection = Inspection(contents, log_keys, found)
@@ -90,6 +93,7 @@ def examine(
             return None, faults
 
 
+@translated()
 def contents_of(reader: Reader, every: Sequence[Series], made_at: int) -> Contents:
     """What the snapshot of `reader` holds. `backup-schema-older`, `ledger-not-published`."""
     at, notes = {}, []

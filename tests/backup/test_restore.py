@@ -312,8 +312,9 @@ def test_a_restore_that_is_killed_leaves_nothing(
     repo: Path, tmp_path: Path, town: MetaData, backup: bytes, address: Callable[[str], str],
     engine: str,
 ) -> None:  # fmt: skip
-    """SIGKILL while the last block is awaited, which a pipe holds back."""
+    """SIGKILL while the last bytes are awaited, and most are in the database."""
     url = address(engine)
+    assert len(backup) > 200_000  # a pipe holds 64 KiB
     command = [sys.executable, "-c", CHILD, url, str(tmp_path / "steps")]
     with subprocess.Popen(
         command, cwd=repo, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -32,6 +32,9 @@ MADE_AT = 1_790_043_600
 ENTRIES = 700
 """More than a page, and a tile of level 1."""
 
+_WORDS = "an entry of the town, " * 12
+"""Together more than a pipe holds."""
+
 FIRST = '''"""Houses and marks."""
 
 import sqlalchemy as sa
@@ -123,7 +126,7 @@ def founded(store: Store, tables: MetaData, entries: int = ENTRIES) -> Store:
     store.create(tables)
     with open_ledger(store) as ledger:
         for start in range(0, entries, 300):
-            ledger.append(drafts(start, min(300, entries - start), "an entry of the town"))
+            ledger.append(drafts(start, min(300, entries - start), _WORDS))
     build(store, tables)
     return store
 
