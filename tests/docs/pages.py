@@ -21,9 +21,11 @@ Every refusal carries a stable code and its words in Chinese and English. Over H
 `code` of an RFC 9457 problem document.
 """
 FINDINGS_LEAD = """\
-`zhenglian audit` 的每项发现都带一个固定代码，并指明条目序号、文件、记录或部门。
-Every finding of `zhenglian audit` carries a stable code, and names the ledger index, the file, the
-record or the department. What was not checked never makes a log unclean.
+`zhenglian audit` 和 `zhenglian monitor` 的每项发现都带一个固定代码，并指明条目序号、文件、记录或部门。
+`monitor-` 开头的只有后者会报。
+Every finding of `zhenglian audit` and `zhenglian monitor` carries a stable code, and names the
+ledger index, the file, the record or the department; those that begin with `monitor-` are of the
+latter alone. What was not checked never makes a log unclean.
 """
 FINDINGS_TITLES: Mapping[str, str] = {
     "broken": "所示非所签 · What is shown is not what was signed",
@@ -96,8 +98,8 @@ def errors() -> str:
 
 
 def findings() -> str:
-    """Everything an audit can say about a log, worst first."""
-    module = importlib.import_module("ledger.audit.findings")
+    """Everything an audit or a monitor can say about a log, worst first."""
+    module = importlib.import_module("ledger.monitor.findings")
     parts = ["# 审计发现 · What an audit finds\n", FINDINGS_LEAD]
     for severity, title in FINDINGS_TITLES.items():
         rows: list[tuple[object, ...]] = [
@@ -171,7 +173,7 @@ def routes() -> str:
 
 SOURCES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "errors.md": ("keys.errors", errors),
-    "findings.md": ("ledger.audit.findings", findings),
+    "findings.md": ("ledger.monitor.findings", findings),
     "settings.md": ("api.settings", settings),
     "commands.md": ("api.cli", commands),
     "routes.md": ("api.app", routes),
