@@ -171,7 +171,10 @@ class Asker:
                     self._look(deadline)  # another history of ours, and our signature under it?
                 raise _Failed(f"HTTP {answer.status} {_first_line(answer.body)}")
             if claimed > self._ledger.size:
-                self._look(deadline)
+                try:
+                    self._look(deadline)
+                except _Failed as failed:
+                    raise _Failed(f"claims size {claimed}; {failed}") from failed
                 if claimed > self._size:
                     raise _Failed(f"claims size {claimed} and does not show it")
             self._size = claimed
