@@ -69,7 +69,7 @@ def app_of(witness: Witness) -> Starlette:
         text = await run_in_threadpool(_exposition, counted, witness.state)
         return Response(text, media_type="text/plain; version=0.0.4")
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/add-checkpoint", add_checkpoint, methods=["POST"]),
             Route("/sign-subtree", sign_subtree, methods=["POST"]),
@@ -84,6 +84,8 @@ def app_of(witness: Witness) -> Starlette:
             Exception: _failed,
         },
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _exposition(counted: Counter[tuple[str, str]], state: State) -> str:

@@ -28,7 +28,7 @@ from ledger.witness.errors import WitnessSetupError
 from ledger.witness.model import FORK
 from verifier.codec import b64encode
 from verifier.errors import Refused
-from verifier.note import COSIGNATURE, MLDSA44, NoteSigner, VerifierKey, parse_vkey
+from verifier.note import COSIGNATURE, MLDSA44, NoteSigner, VerifierKey, check_key_name, parse_vkey
 from verifier.split_view import format_split_view, make_split_view
 
 witness_commands = typer.Typer(
@@ -59,6 +59,7 @@ def init_command(
     folder: Folder = _FOLDER,
 ) -> None:
     """建立见证人：生成密钥与状态文件 Make a witness: its keys and its state."""
+    check_key_name(name)
     if len(name.encode()) > _MAX_NAME:
         raise WitnessSetupError("witness-name", f"above {_MAX_NAME} bytes")
     if (folder / _STATE).exists():
