@@ -14,6 +14,7 @@ from verifier.change import (
     sign_approval,
     sign_proposal,
 )
+from verifier.note import COSIGNATURE, make_vkey
 from verifier.statement import Content, parse_statement
 from verifier.states import DEREGISTERED, REVOKED, SIGNED_AGAIN, SUSPENDED, VALID
 
@@ -412,7 +413,21 @@ def healed(city: City) -> None:
     city.follow(entry, kinds.CREDIT_CORRECTED)
 
 
+# --- witnesses -----------------------------------------------------------------------------------
+
+
+def overridden() -> Shown:
+    """Nobody has to cosign: no rule is broken, and the auditor is told."""
+    city = City()
+    vkey = make_vkey("w.example", signer("witness").public, COSIGNATURE).text()
+    policy = f"witness w {vkey} https://w.example\nquorum w\n"
+    city.change(kinds.WITNESSES, {"policy": policy})
+    city.change(kinds.WITNESSES, {"policy": "quorum none\n", "override": "断电"})
+    return Shown(city.files(), [], detail="≥ 0: 断电")
+
+
 CASES: Mapping[str, Callable[[], Shown]] = {
+    "audit-witnesses-overridden": overridden,
     "audit-key-suspended": suspended,
     "audit-key-retired": retired,
     "audit-key-retired of the operator": retired_operator,
