@@ -356,9 +356,30 @@ class ServiceError(ZhenglianError):
             "已有此文件，备份不覆盖任何文件",
             "there is such a file already; a backup replaces none",
         ),
+        "scitt-entry-unknown": (
+            "账本中没有这份文书",
+            "the ledger holds no statement of this id",
+        ),
+        "scitt-key-unknown": ("没有这把密钥", "no key has this id"),
+        "scitt-locator-malformed": (
+            "文书编号应为叶哈希的 64 位十六进制",
+            "an entry's id is its leaf hash, 64 hex digits",
+        ),
         # requests
         "request-invalid": ("请求内容有误", "the request is not valid"),
         "request-too-large": ("请求内容过大", "the request is too large"),
+        "mirror-no-key": (
+            "请给出账本公钥：--vkey、--pack，或列有账本的 --policy",
+            "give the log's key: --vkey, --pack, or a --policy that names the log",
+        ),
+        "mirror-log-keys": (
+            "账本公钥须同名，最多两个且不相同",
+            "the keys of a log bear one name, and are at most two, which differ",
+        ),
+        "mirror-once-or-every": (
+            "--once 与 --every 不能同时使用",
+            "--once and --every exclude each other",
+        ),
         "range-not-satisfiable": (
             "所要求的范围超出资源长度",
             "the range asked for lies outside the resource",
@@ -526,6 +547,8 @@ class ServiceError(ZhenglianError):
         "register-record-exists": 409,
         "register-predecessor-wrong": 409,
         "register-too-many": 413,
+        "scitt-entry-unknown": 404,
+        "scitt-key-unknown": 404,
         "request-too-large": 413,
         "media-type-unsupported": 415,
         "range-not-satisfiable": 416,

@@ -12,6 +12,7 @@ import tarfile
 import threading
 import weakref
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -39,6 +40,7 @@ CHECKPOINT = "checkpoint"
 HTTP_SECONDS = 30.0
 _MAX_BUNDLE_ENTRY = 2 + MAX_ENTRY_SIZE
 _OK, _NOT_FOUND, _GONE = 200, 404, 410
+_GZIP = 16 + zlib.MAX_WBITS  # RFC 1952
 
 
 class ReadSide(Protocol):
@@ -151,14 +153,17 @@ class HttpReadSide:
         self._opener = build_opener(ProxyHandler(dict(proxies or {})))
 
     def read(self, path: str) -> bytes:
-        limit = max_bytes(locate(path))
-        request = Request(self._prefix + path, headers={"Accept-Encoding": "identity"})  # noqa: S310 - the scheme was checked
+        where = locate(path)
+        limit = max_bytes(where)
+        accepted = "gzip, identity" if where is not None and where.level is None else "identity"
+        request = Request(self._prefix + path, headers={"Accept-Encoding": accepted})  # noqa: S310 - the scheme was checked
         try:
             with self._opener.open(request, timeout=self._seconds) as answer:
                 if answer.status != _OK:
                     raise LedgerError("ledger-read-failed", f"{path}: HTTP {answer.status}")
                 data = _bounded(answer, limit, path)
                 announced = answer.headers.get("Content-Length")
+                coding = answer.headers.get("Content-Encoding", "identity")
         except HTTPError as error:
             with error:
                 code = "ledger-path-absent" if error.code in (_NOT_FOUND, _GONE) else None
@@ -167,16 +172,20 @@ class HttpReadSide:
             raise LedgerError("ledger-read-failed", f"{path}: {error}") from error
         if announced is not None and announced != str(len(data)):
             raise LedgerError("ledger-read-failed", f"{path}: cut short")
-        return data
+        return _decoded(data, coding, limit, path)
 
 
 def open_source(text: str) -> ReadSide:
-    """The log at an address, in a folder or in an archive. Error: `ledger-source-unknown`."""
+    """The log at an address, in a folder or in an archive. Error: `ledger-source-unknown`.
+
+    A folder holds the log itself, or, as a mirror of one log does, one folder that does.
+    """
     if text.startswith(("http://", "https://")):
         return HttpReadSide(text)
     path = Path(text)
     if path.is_dir():
-        return DirectoryReadSide(path)
+        within = [] if (path / CHECKPOINT).exists() else [*path.glob(f"*/{CHECKPOINT}")]
+        return DirectoryReadSide(within[0].parent if len(within) == 1 else path)
     if path.is_file():
         return ArchiveReadSide(path)
     raise LedgerError("ledger-source-unknown", text)
@@ -221,6 +230,24 @@ def _partial_or_full(source: ReadSide, path: Callable[[int], str], width: int) -
         if error.code != "ledger-path-absent" or width == FULL_WIDTH:
             raise
     return source.read(path(FULL_WIDTH))
+
+
+def _decoded(data: bytes, coding: str, limit: int, path: str) -> bytes:
+    """What a server sent, without its gzip coding: some logs have no other form of a bundle."""
+    if coding in ("", "identity"):
+        return data
+    if coding not in ("gzip", "x-gzip"):
+        raise LedgerError("ledger-read-failed", f"{path}: coding {coding[:32]}")
+    unzip = zlib.decompressobj(wbits=_GZIP)
+    try:
+        plain = unzip.decompress(data, limit + 1)
+    except zlib.error as error:
+        raise LedgerError("ledger-read-failed", f"{path}: {error}") from error
+    if len(plain) > limit:
+        raise LedgerError("ledger-read-too-large", path)
+    if not unzip.eof or unzip.unused_data:
+        raise LedgerError("ledger-read-failed", f"{path}: not one gzip member")
+    return plain
 
 
 def _bounded(file: IO[bytes], limit: int, path: str) -> bytes:

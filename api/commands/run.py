@@ -74,6 +74,10 @@ def found_command(
 
 def export_command(
     folder: Annotated[Path, typer.Argument(help="导出到此文件夹 Folder to write to")],
+    zipped: Annotated[
+        bool,
+        typer.Option("--gzip", help="条目包另存 .gz，供 nginx 直接发送 A .gz beside each bundle"),
+    ] = False,
 ) -> None:
     """导出账本为静态文件 (tlog-tiles) Write the log as static files."""
     with closing(opened()) as city, Progress(console=_console, transient=True) as bar:
@@ -82,6 +86,7 @@ def export_command(
             city.ledger,
             folder,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
+            zipped=zipped,
         )
     _console.print(f"{folder}: {done.size} 条 entries")
 

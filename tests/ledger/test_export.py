@@ -1,6 +1,7 @@
 """Exports: whole, incremental, interrupted, and those that must not be written."""
 
 import fcntl
+import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,18 @@ def test_a_copy_of_a_copy_is_the_same(log: Ledger, tmp_path: Path) -> None:
     export(log, tmp_path / "one")
     export(DirectoryReadSide(tmp_path / "one"), tmp_path / "two")
     assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_gzip_forms_lie_beside_the_bundles(log: Ledger, tmp_path: Path) -> None:
+    log.append(drafts(0, 300))
+    export(log, tmp_path, zipped=True)
+    held = files(tmp_path)
+    for path in ("tile/entries/000", "tile/entries/001.p/44"):
+        assert gzip.decompress(held.pop(path + ".gz")) == held[path]
+    assert not any(path.endswith(".gz") for path in held)
+    (tmp_path / "checkpoint").unlink()  # as if this had been an interrupted run
+    export(log, tmp_path)
+    assert files(tmp_path) == held  # no gzip form outlives the bundle it was made of
 
 
 class Dying(LedgerReadSide):

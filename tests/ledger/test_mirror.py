@@ -3,6 +3,9 @@
 import errno
 import gzip
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -80,13 +83,13 @@ def test_a_copy_is_the_log(tmp_path: Path, size: int) -> None:
 
 def test_a_high_tree(tmp_path: Path) -> None:
     """Three levels: a tile of level 0 is checked against level 1, and that against level 2."""
-    entries = [b"%d" % (n % 1000) for n in range(FULL_WIDTH**2 + 300)]
+    entries = [b"%d" % (n % 1000) for n in range(FULL_WIDTH**2 + 20)]
     log = log_files(entries, LOG)
     for path in ("tile/1/000", "tile/0/255"):
         with refused("mirror-source-wrong", tmp_path, pending=True):
             run({**log, path: bytes(8192)}, tmp_path)
     done = run(log, tmp_path)
-    assert (done.fetched + done.found, done.found > 200) == (257 + 1 + 258, True)
+    assert (done.fetched + done.found, done.found > 200) == (256 + 1 + 257, True)
     assert files(tmp_path) == log
 
 
@@ -342,6 +345,43 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(LedgerError) as caught:
         run(of(3), tmp_path / "file")
     assert caught.value.code == "ledger-export-failed"
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(40, marks=pytest.mark.long, id="40 rounds")])
+def test_killed_at_any_moment(tmp_path: Path, repo: Path, rounds: int) -> None:
+    """After SIGKILL the mirror is a whole log, of the size it said or the next; and it goes on."""
+    sizes = range(50, 701, 50)
+    logs = {size: of(size) for size in sizes}
+    for size, log in logs.items():
+        for path, data in log.items():
+            file = tmp_path / "logs" / f"{size:03}" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+    cut = 0
+    for number in range(rounds):
+        folder = tmp_path / f"mirror {number}"
+        said = _killed(repo, tmp_path / "logs", folder, after=0.05 + 0.29 * number / rounds)
+        cut += 0 < len(said) < len(logs)
+        held = 0
+        if (log_folder(folder, LOG.name) / "checkpoint").exists():
+            held = check_whole(folder, logs)
+        assert held in {0, *sizes}
+        assert held >= max(said, default=0)  # what was published is not lost
+        run(logs[700], folder)
+        assert check_whole(folder, logs) == 700
+    assert rounds < 10 or cut > rounds // 4
+
+
+def _killed(repo: Path, logs: Path, folder: Path, after: float) -> list[int]:
+    """Kills a mirror some seconds after it has begun; the sizes that it said it published."""
+    command = [sys.executable, "-m", "tests.ledger.mirror_child", logs, folder, LOG.key.text()]
+    with subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(after)
+        process.kill()
+        lines = process.stdout.read().splitlines(keepends=True)
+    return [int(line) for line in lines if line.endswith("\n")]
 
 
 # --- logs of others -------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from ledger.readside import (
     read_bundle,
     read_tile,
 )
+from ledger.static_folder import compress
 from ledger.stores.memory import MemoryStore
 from tests.ledger.helpers import check_log, drafts, open_ledger, refused
 from verifier.errors import Refused
@@ -53,6 +54,9 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+GZIPPED = {"Content-Encoding": "gzip"}
+
+
 class Hostile(BaseHTTPRequestHandler):
     """Answers each path in a way of its own."""
 
@@ -64,6 +68,12 @@ class Hostile(BaseHTTPRequestHandler):
         "/tile/0/003": (200, {"Content-Length": "8192"}, b"x" * 100),
         "/tile/0/004": (204, {}, b""),
         "/tile/0/005": (302, {"Location": "ftp://example.invalid/"}, b""),
+        "/tile/entries/000": (200, GZIPPED, compress(b"entries")),
+        "/tile/entries/001": (200, GZIPPED, compress(bytes(256 * 65_537 + 1))),
+        "/tile/entries/002": (200, GZIPPED, compress(b"entries")[:-1]),
+        "/tile/entries/003": (200, GZIPPED, compress(b"entries") + b"x"),
+        "/tile/entries/004": (200, GZIPPED, b"entries"),
+        "/tile/entries/005": (200, {"Content-Encoding": "br"}, b"entries"),
     }
 
     def do_GET(self) -> None:
@@ -232,6 +242,20 @@ def test_files_that_are_no_archive_of_a_log(tmp_path: Path) -> None:
 def test_a_hostile_server(hostile: str, n: int, code: str) -> None:
     with refused(code):
         HttpReadSide(hostile).read(f"tile/0/{n:03}")
+
+
+@pytest.mark.parametrize(
+    ("n", "code"),
+    [(1, "ledger-read-too-large"), (2, "ledger-read-failed"), (3, "ledger-read-failed"),
+     (4, "ledger-read-failed"), (5, "ledger-read-failed")],
+)  # fmt: skip
+def test_gzip_that_is_none_or_a_bomb(hostile: str, n: int, code: str) -> None:
+    with refused(code):
+        HttpReadSide(hostile).read(f"tile/entries/{n:03}")
+
+
+def test_a_bundle_that_is_sent_as_gzip_alone(hostile: str) -> None:
+    assert HttpReadSide(hostile).read("tile/entries/000") == b"entries"
 
 
 def test_a_server_that_is_not_there(hostile: str) -> None:
