@@ -28,6 +28,7 @@ from api.observe import Metrics, Observed
 from api.packs import PackCache
 from api.pages import pages_router
 from api.problems import PROBLEM_SCHEMA, documented, install
+from api.receipts import Receipts
 from api.register import Registrar
 from api.routes import (
     changes,
@@ -42,6 +43,7 @@ from api.routes import (
     log,
     me,
     register,
+    scitt,
 )
 from api.routes import verify as verify_routes
 from api.routes.parts import proof_path
@@ -83,6 +85,7 @@ _ROUTES = (
     verify_routes,
     log,
     register,
+    scitt,
     directory,
     changes,
     compromise,
@@ -122,6 +125,7 @@ def seat(app: FastAPI, city: City) -> None:
         ChangeDesk(city),
         Callers(city),
         Registrar(city),
+        Receipts(city),
     )
     demo = read_demo(city.settings.data) if city.settings.demo else None
     app.state.services = services

@@ -16,6 +16,7 @@ from api.imports.desk import ImportDesk
 from api.licences import Licences
 from api.packs import PackCache
 from api.principals import Principal, authenticate
+from api.receipts import Receipts
 from api.register import Registrar
 
 
@@ -32,6 +33,7 @@ class Services:
     changes: ChangeDesk
     callers: Callers
     registrar: Registrar
+    receipts: Receipts
 
 
 _BEARER = HTTPBearer(

@@ -15,6 +15,8 @@ from fastapi.responses import Response
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
+from api.concise import MEDIA_TYPE as CONCISE
+from api.concise import concise_problem, concise_status, is_concise
 from api.errors import ServiceError
 from keys.errors import KeysError, ZhenglianError
 from ledger.errors import LedgerError
@@ -165,6 +167,13 @@ def _answer(
     own = {"WWW-Authenticate": "Bearer"} if body["status"] == 401 else {}
     if body["status"] == 503:
         own = {"Retry-After": "1"}
+    if is_concise(request.url.path):
+        return Response(
+            concise_problem(body),
+            concise_status(body["status"]),
+            {**(headers or {}), **own},
+            media_type=CONCISE,
+        )
     return Response(
         problem_bytes(body), body["status"], {**(headers or {}), **own}, media_type=MEDIA_TYPE
     )

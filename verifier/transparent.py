@@ -16,7 +16,7 @@ from verifier.statement import MAX_STATEMENT
 
 RECEIPTS: Final = 394
 MAX_RECEIPTS: Final = 16
-_MAX_BYTES: Final = MAX_STATEMENT + MAX_RECEIPTS * (MAX_RECEIPT + 8)
+MAX_TRANSPARENT: Final = MAX_STATEMENT + MAX_RECEIPTS * (MAX_RECEIPT + 8)
 _START: Final = b"\xd2\x84"
 _EMPTY: Final = b"\xa0"
 _WITH_RECEIPTS: Final = b"\xa1\x19\x01\x8a"
@@ -41,7 +41,7 @@ def detach_receipts(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
     """
     if data[:1] != _START[:1]:
         raise Refused("cose-malformed", "not a tagged COSE_Sign1")
-    parts = cbor_decode(data[1:], max_bytes=_MAX_BYTES)
+    parts = cbor_decode(data[1:], max_bytes=MAX_TRANSPARENT)
     if not isinstance(parts, list) or len(parts) != 4:
         raise Refused("cose-malformed", "not four members")
     protected, unprotected, payload, signature = parts

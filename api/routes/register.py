@@ -15,7 +15,7 @@ from verifier.statement import MAX_STATEMENT
 router = APIRouter(prefix="/v1/log", tags=["账本 log"])
 STATEMENT_TYPES = frozenset({"application/cose", "application/scitt-statement+cose"})
 NDJSON = "application/x-ndjson"
-BULK_PATH = "/v1/log/entries/bulk"
+BULK_PATH = "/v1/log/bulk"
 
 _LOGGED = {
     "type": "object",
@@ -85,7 +85,7 @@ async def log_entry(request: Request) -> Response:
 
 
 @router.post(
-    "/entries/bulk",
+    "/bulk",
     summary="批量登记文书 Log many statements signed elsewhere",
     response_class=Response,
     responses={

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+import cbor2
 from httpx2 import Response
 
 from api import change_facts
@@ -93,7 +94,7 @@ class Software:
 
     def bulk(self, body: Any, who: str | None = None) -> list[dict[str, Any]]:
         """The answers to NDJSON; the last holds the totals."""
-        path = "/v1/log/entries/bulk"
+        path = "/v1/log/bulk"
         answer = self.service.call(who or self.who, "POST", path, content=body, headers=NDJSON)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/x-ndjson"
@@ -106,3 +107,16 @@ def line_of(statement: bytes) -> bytes:
 
 def leaf_of(statement: bytes) -> str:
     return leaf_hash(statement).hex()
+
+
+def concise_of(answer: Response) -> dict[str, Any]:
+    """What a concise problem document says, of which every member is checked (RFC 9290): its
+    `code`, `title` and `detail`."""
+    assert answer.headers["content-type"] == "application/concise-problem-details+cbor"
+    body: dict[Any, Any] = cbor2.loads(answer.content)
+    assert set(body) == {-1, -2, "urn:zhenglian:error"}
+    assert body[-1].isascii()
+    assert isinstance(body[-2], str)
+    own = body["urn:zhenglian:error"]
+    assert any("\u4e00" <= char <= "\u9fff" for char in own["zh"])
+    return {"code": own["code"], "title": body[-1], "detail": body[-2]}

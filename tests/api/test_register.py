@@ -450,7 +450,7 @@ def test_who_may_send_many(software: Software) -> None:
     first, totals = software.bulk(line_of(software.sign()), "clerk")
     assert first["code"] == "role-missing"
     assert totals["refused"] == 1
-    path, headers = "/v1/log/entries/bulk", {"Content-Type": "application/x-ndjson"}
+    path, headers = "/v1/log/bulk", {"Content-Type": "application/x-ndjson"}
     answer = software.service.call(None, "POST", path, content=b"", headers=headers)
     problem_of(answer, "credentials-missing", 401)
     answer = software.post(b"", path=path, headers=COSE)
