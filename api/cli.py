@@ -11,6 +11,8 @@ from api.commands.audit import audit_command
 from api.commands.backup import backup_app, ledger_app
 from api.commands.changes import change_app
 from api.commands.custody import custody_app, signer_command
+from api.commands.mirror import mirror_commands
+from api.commands.monitor import monitor_command
 from api.commands.officers import key_app, officer_app
 from api.commands.proposals import propose_app
 from api.commands.witness import witness_commands
@@ -31,6 +33,8 @@ app.command("found")(run_commands.found_command)
 app.add_typer(packs.app, name="pack")
 app.command("export")(run_commands.export_command)
 app.command("audit")(audit_command)
+app.command("monitor")(monitor_command)
+app.add_typer(mirror_commands)
 app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
 app.command("signer")(signer_command)
