@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,12 @@ def noticed(done: Round) -> set[str]:
 
 
 def shown(city: City, size: int | None = None) -> Files:
-    """The first `size` entries as a log of that size."""
+    """The first `size` entries as a log of that size; a test may change it."""
+    return dict(_shown(city, len(city.entries) if size is None else size))
+
+
+@lru_cache(maxsize=64)
+def _shown(city: City, size: int) -> Files:
     return log_files(city.entries[:size], city.log)
 
 

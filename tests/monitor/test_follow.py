@@ -1,5 +1,6 @@
 """Following a log: it grows, it forks, it lies, it is late; what a monitor says of each."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,13 +36,20 @@ FORKED = other_history(CITY, 100)
 """Another history from entry 100 on."""
 
 
-@pytest.fixture
-def following(tmp_path: Path) -> Following:
-    """At 300 entries, nothing wrong."""
-    one = Following(tmp_path / "state", Shown(shown(CITY, 300)), CITY)
-    done = one.round()
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a monitor at 300 entries."""
+    folder = tmp_path_factory.mktemp("followed") / "state"
+    done = Following(folder, Shown(shown(CITY, 300)), CITY).round()
     assert (done.ok, done.size, codes(done)) == (True, 300, [])
-    return one
+    return folder
+
+
+@pytest.fixture
+def following(followed: Path, tmp_path: Path) -> Following:
+    """At 300 entries, nothing wrong."""
+    folder = Path(shutil.copytree(followed, tmp_path / "state"))
+    return Following(folder, Shown(shown(CITY, 300)), CITY)
 
 
 # --- an honest log -------------------------------------------------------------------------------

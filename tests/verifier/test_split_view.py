@@ -79,10 +79,10 @@ def test_sizes_for_which_no_subproof_is() -> None:
             roots_from_consistency(size1=1, size2=2, subproof=wrong)
 
 
-@pytest.mark.parametrize("size2", range(1, 21))
+@pytest.mark.parametrize("size2", range(1, 14))
 def test_every_pair_of_sizes_is_proved(size2: int) -> None:
     for size1 in range(1, size2 + 1):
-        for at in {0, size1 // 2, size1 - 1}:
+        for at in {0, size1 - 1}:
             found = check_split_view(evidence(size1, size2, at=at), LOG.key)
             assert (found.first.size, found.second.size) == (size1, size2)
             assert {found.first.root, found.second_at_first} == {
@@ -209,7 +209,7 @@ def test_every_truncation_is_refused() -> None:
     notes = (note(TRUNK[:7], W1), note(branch(3)[:9]))
     hashes = subproof(7, branch(3)[:9])
     data = format_split_view(make_split_view(notes, [LOG.key], hashes, [W1.key]))
-    for end in range(len(data)):
+    for end in [*range(0, len(data), 5), len(data) - 1]:
         with refused(
             "split-view-malformed", "note-malformed", "note-signature-malformed",
             "base64-malformed", "note-key-malformed", "checkpoint-malformed",
