@@ -19,12 +19,13 @@ from pathlib import Path
 from tests.broken.check import Verdict, check
 from tests.broken.ground import Ground
 from tests.broken.summary import Outcome, Unavailable
-from tests.broken.writers import Job, Said, founded
+from tests.broken.writers import Job, Said, Writer, founded
 
 ERRORS = ("EIO", "ENOSPC")
 _CALL = re.compile(r"^(\w+)\(.*", re.ASCII)
 _INJECTED = "(INJECTED)"
 _SECONDS = 90.0
+_PATIENCE = 4.0  # seconds, after the first error that a writer was told
 
 # `fold=1`: each commit also folds SQLite's log into the file.
 STRETCHES = {
@@ -73,7 +74,7 @@ def _traced(
     try:
         with _strace(said.thread or writer.pid, path, trace, fault):
             writer.send(signal.SIGCONT)
-            writer.join(_SECONDS)
+            _until_ended(writer, said)
         verdict = check(job.url, said)
     except AssertionError as error:
         writer.kill()
@@ -82,6 +83,18 @@ def _traced(
     outcome.checked(verdict, said)
     shutil.rmtree(folder)
     return trace.read_text().splitlines()
+
+
+def _until_ended(writer: Writer, said: Said) -> None:
+    """A writer may also be stuck, as after an unlock that failed, if it says so: then whoever looks
+    after it ends it."""
+    deadline = told = time.monotonic()
+    while not writer.ended(0.05):
+        now = time.monotonic()
+        told = told if said.errors else now
+        assert now < deadline + _SECONDS, f"writer {writer.pid} is stuck, and silent"
+        if now > told + _PATIENCE:
+            writer.kill()
 
 
 def _calls(lines: list[str]) -> Iterator[str]:

@@ -136,6 +136,11 @@ class Writer:
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"writer {self.pid} did not end"
 
+    def ended(self, seconds: float) -> bool:
+        """Whether it has, within so many seconds."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
     def next(self, seconds: float = 60) -> None:
         """Returns with the next acknowledgement."""
         self.heard.clear()
