@@ -10,7 +10,6 @@ bounded, handed to a thread, and answered as plain text. Every answer is counted
 """
 
 import contextlib
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,20 +21,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ledger.witness import Answer, State, Witness
+from ledger.witness import Answer, Evidence, State, Witness
 from ledger.witness.errors import WitnessError
 from ledger.witness.wire import MAX_REQUEST
 from ledger.witness.witness import TEXT, Clock, answered
 from verifier.note import NoteSigner
 
 _log = structlog.get_logger("zhenglian.witness")
-_WARNED = {"witness-inconsistent", "witness-failed", "witness-state-failed", "witness-busy"}
 _OF_HTTP = {404: "witness-path", 405: "witness-method"}
 
 
 def witness_app(state: State, signers: Sequence[NoteSigner], clock: Clock) -> Starlette:
     """The ASGI application of a witness; see `Witness` for what the arguments promise."""
-    return app_of(Witness(state, signers, clock))
+    return app_of(Witness(state, signers, clock, _tell))
 
 
 def app_of(witness: Witness) -> Starlette:
@@ -46,8 +44,7 @@ def app_of(witness: Witness) -> Starlette:
         found = await run_in_threadpool(handler)
         counted[what, found.code or "ok"] += 1
         if found.code:
-            level = logging.WARNING if found.code in _WARNED else logging.INFO
-            _log.log(level, "refused", request=what, code=found.code, status=found.status)
+            _log.info("refused", request=what, code=found.code, status=found.status)
         return _response(found)
 
     async def add_checkpoint(request: Request) -> Response:
@@ -86,6 +83,10 @@ def app_of(witness: Witness) -> Starlette:
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _tell(evidence: Evidence) -> None:
+    _log.warning("evidence", log=evidence.origin, kind=evidence.kind, size=evidence.size)
 
 
 def _exposition(counted: Counter[tuple[str, str]], state: State) -> str:

@@ -150,21 +150,17 @@ class WitnessState:
             if not done.rowcount:
                 raise WitnessError("witness-log-unknown", origin[:64])
 
-    def keep(self, evidence: Evidence) -> None:
-        mark = (evidence.origin, evidence.kind, evidence.size, evidence.root)
+    def keep(self, evidence: Evidence) -> bool:
+        hashes = b"".join(evidence.hashes)
         with self._reading() as db:
-            known = db.execute(
-                "SELECT 1 FROM evidence WHERE origin = ? AND kind = ? AND size = ? AND root = ?",
-                mark,
-            ).fetchone()
-        if known:
-            return
+            if _is_kept(db, evidence):
+                return False
         with self._writing() as db:
             db.execute(
                 "INSERT OR IGNORE INTO evidence"
                 " (origin, kind, size, root, seen, note, against, hashes)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (*mark, evidence.seen, evidence.note, evidence.against, b"".join(evidence.hashes)),
+                (*_mark(evidence), evidence.seen, evidence.note, evidence.against, hashes),
             )
             # Of forks the first stay: the newest must not push out what convicts the log.
             db.execute(
@@ -173,6 +169,7 @@ class WitnessState:
                 " LIMIT -1 OFFSET ?4)",
                 (evidence.origin, evidence.kind, FORK, MAX_EVIDENCE),
             )
+            return _is_kept(db, evidence)
 
     def evidence(self) -> Sequence[Evidence]:
         """All that is kept, oldest first."""
@@ -231,6 +228,18 @@ def open_state(path: Path, keys: Sequence[VerifierKey] | None = None) -> Witness
         state.close()
         raise WitnessSetupError("witness-state-foreign", path.name)
     return state
+
+
+def _mark(evidence: Evidence) -> tuple[str, str, int, bytes]:
+    return evidence.origin, evidence.kind, evidence.size, evidence.root
+
+
+def _is_kept(db: sqlite3.Connection, evidence: Evidence) -> bool:
+    found = db.execute(
+        "SELECT 1 FROM evidence WHERE origin = ? AND kind = ? AND size = ? AND root = ?",
+        _mark(evidence),
+    )
+    return found.fetchone() is not None
 
 
 def _split(hashes: bytes) -> tuple[bytes, ...]:

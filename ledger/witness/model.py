@@ -95,9 +95,11 @@ class State(Protocol):
         raises is passed on, and nothing has changed. It is called once.
         """
 
-    def keep(self, evidence: Evidence) -> None:
-        """Remembers it for the operator. Bounded for each log: of forks the first are kept, of
-        the rest the latest."""
+    def keep(self, evidence: Evidence) -> bool:
+        """Remembers it for the operator; whether it is news.
+
+        Bounded for each log: of forks the first are kept, of the rest the latest.
+        """
 
 
 def origin_hash(origin: str) -> str:

@@ -59,11 +59,17 @@ class Witness:
     """One witness: a name, its keys, and what it has seen. Safe for many threads.
 
     `signers` cosign (types 0x04, 0x06) under one name; every one signs every checkpoint. `clock`
-    gives Unix seconds; a clock set back never sets a log's timestamps back. No method raises:
-    what goes wrong is an `Answer` with the status for it.
+    gives Unix seconds; a clock set back never sets a log's timestamps back. `on_evidence` hears of
+    every misfit that is news. What is refused is an `Answer` with its status, not raised.
     """
 
-    def __init__(self, state: State, signers: Sequence[NoteSigner], clock: Clock) -> None:
+    def __init__(
+        self,
+        state: State,
+        signers: Sequence[NoteSigner],
+        clock: Clock,
+        on_evidence: Callable[[Evidence], object] = lambda _evidence: None,
+    ) -> None:
         self.keys: tuple[VerifierKey, ...] = tuple(signer.key for signer in signers)
         if not all(signer.stamped for signer in signers) or len(set(self.keys)) < len(signers):
             raise WitnessSetupError("witness-name", "its keys cosign, each once")
@@ -73,6 +79,7 @@ class Witness:
         self._signers = tuple(signers)
         self._subtrees = next((one for one in signers if one.key.type == MLDSA44), None)
         self._clock = clock
+        self._on_evidence = on_evidence
 
     @property
     def name(self) -> str:
@@ -169,18 +176,18 @@ class Witness:
     ) -> None:
         if misfit.recorded is None:
             return
-        self.state.keep(
-            Evidence(
-                origin=request.checkpoint.origin,
-                kind=misfit.evidence,
-                size=request.checkpoint.size,
-                root=request.checkpoint.root,
-                seen=int(self._clock()),
-                note=format_note(Note(request.note.text, tuple(signed))),
-                against=misfit.recorded.note,
-                hashes=request.proof if misfit.code == "witness-inconsistent" else (),
-            )
+        evidence = Evidence(
+            origin=request.checkpoint.origin,
+            kind=misfit.evidence,
+            size=request.checkpoint.size,
+            root=request.checkpoint.root,
+            seen=int(self._clock()),
+            note=format_note(Note(request.note.text, tuple(signed))),
+            against=misfit.recorded.note,
+            hashes=request.proof if misfit.code == "witness-inconsistent" else (),
         )
+        if self.state.keep(evidence):
+            self._on_evidence(evidence)
 
 
 class _Misfit(WitnessError):

@@ -116,6 +116,18 @@ def test_health_and_metrics(client: TestClient, witness: Witness, log: GrowingLo
         assert f"zhenglian_witness_{line}\n" in text
 
 
+def test_tells_of_evidence_once(tmp_path: Path, log: GrowingLog) -> None:
+    fork = log.fork(1).grow(3, b"f")
+    app = witness_app(new_state(tmp_path, log), witness_signers(), Clock())
+    with capture_logs() as logged, TestClient(app) as client:
+        for body in (log.request(0), fork.request(4), fork.request(4)):
+            client.post("/add-checkpoint", content=body)
+    told = [line for line in logged if line["event"] == "evidence"]
+    assert told == [
+        {"event": "evidence", "log_level": "warning", "log": log.origin, "kind": "fork", "size": 4}
+    ]
+
+
 class Failing:
     """A state whose every method raises."""
 

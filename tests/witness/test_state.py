@@ -290,8 +290,9 @@ class TestEvidence:
         """Of forks the first stay, of the rest the last."""
         with closing(new_state(tmp_path)) as state:
             state.keep(evidence(99, kind, "other.example"))
-            for size in range(1, MAX_EVIDENCE + 6):
-                state.keep(evidence(size, kind))
+            news = [state.keep(evidence(size, kind)) for size in range(1, MAX_EVIDENCE + 6)]
+            assert news.count(True) == (MAX_EVIDENCE if kind == FORK else MAX_EVIDENCE + 5)
+            assert not state.keep(evidence(MAX_EVIDENCE, kind))
             sizes = [one.size for one in state.evidence() if one.origin == ORIGIN]
         assert sizes == list(range(first, first + MAX_EVIDENCE))
 
