@@ -23,6 +23,7 @@ from tests.decided import decided, officer_facts, possession
 from verifier import kinds
 from verifier.authorities import Authorities
 from verifier.checkpoint import Checkpoint, add_cosignatures, cosign, sign_checkpoint
+from verifier.cose_receipt import InclusionProof, make_receipt, sign_root
 from verifier.disclosure import disclosure_digest, make_disclosure
 from verifier.merkle import Frontier, leaf_hash, node_hash
 from verifier.multiproof import multiproof_ranges
@@ -285,6 +286,13 @@ class City:
 
     def proof(self, index: int, *, witnesses: int = 3) -> TlogProof:
         return TlogProof(index, tuple(self.path(index)), self.checkpoint(witnesses=witnesses))
+
+    def receipt(self, index: int) -> bytes:
+        """The COSE receipt of an entry."""
+        size = len(self.entries)
+        key, log = self.log.key, signer(f"log of {self.origin}")
+        signature = sign_root(self.root(0, size), size, key, log)
+        return make_receipt(InclusionProof(size, index, tuple(self.path(index))), key, signature)
 
     def path(self, index: int) -> list[bytes]:
         """The audit path of an entry (RFC 9162 §2.1.3.1)."""

@@ -1,6 +1,7 @@
 """`zhenglian verify`: judge a code, a statement or a receipt against a trust pack, offline.
 
-    zhenglian verify FILE|- --trust PACK [--json] [--lang zh|en|both] [--now TIME] [--vkey TEXT]
+    zhenglian verify FILE|- --trust PACK [--receipt FILE] [--json] [--lang zh|en|both] [--now TIME]
+                     [--vkey TEXT]
 
 FILE is QR text, a picture of a code (PNG, JPEG, WebP), a statement, a receipt, a trust pack, which
 is then shown, or evidence that a log signed two histories (`verifier.split_view`), for which the
@@ -23,6 +24,7 @@ from keys.errors import KeysError
 from verifier import pack_cli
 from verifier.codec import b64decode
 from verifier.cose import typ_of
+from verifier.cose_receipt import is_receipt
 from verifier.errors import Refused
 from verifier.image import is_image, read_code
 from verifier.judge import judge
@@ -113,6 +115,12 @@ def _parser() -> argparse.ArgumentParser:
         " statement, receipt, trust pack or split-view evidence; - is standard input",
     )
     parser.add_argument("--trust", type=Path, metavar="PACK", help="离线核验包 / the trust pack")
+    parser.add_argument(
+        "--receipt",
+        type=Path,
+        metavar="FILE",
+        help="FILE 的入账回执 (COSE, RFC 9942) / the COSE receipt of what FILE shows",
+    )
     add_common_options(parser)
     return parser
 
@@ -124,12 +132,12 @@ def _judge(
     payload = _read(options.file, stdin)
     if is_split_view(payload):
         return _show_split_view(payload, options, page)
-    colour, answer = _colour(options, payload, now, page)
+    colour, answer = _colour(options, payload, stdin, now, page)
     return EXIT[colour], answer
 
 
 def _colour(
-    options: argparse.Namespace, payload: bytes, now: int, page: Page
+    options: argparse.Namespace, payload: bytes, stdin: BinaryIO, now: int, page: Page
 ) -> tuple[Colour, dict[str, Any]]:
     typ = typ_of(payload)
     if typ == PACK:
@@ -139,7 +147,10 @@ def _colour(
     trust = open_pack(read_limited(options.trust), log_key=options.vkey)
     if typ == RECEIPT:
         return _show_receipt(payload, trust, now, page)
-    verdict = judge(payload, trust, now)
+    if is_receipt(payload):
+        raise Refused("cose-receipt-alone")
+    receipt = None if options.receipt is None else _read(str(options.receipt), stdin)
+    verdict = judge(payload, trust, now, receipt=receipt)
     verdict_page(verdict, page)
     return verdict.colour, {"document": "code", **verdict.to_json()}
 
@@ -151,7 +162,7 @@ def _read(name: str, stdin: BinaryIO) -> bytes:
         raise Refused("too-large", f"at most {MAX_PACK >> 20} MiB")
     if is_image(data):
         return read_code(data).encode()
-    if typ_of(data) is not None or is_split_view(data):
+    if typ_of(data) is not None or is_receipt(data) or is_split_view(data):
         return data
     text = data.removeprefix(_BOM).strip()  # a code neither begins nor ends with a blank
     return _from_base64(text) or text
@@ -163,7 +174,7 @@ def _from_base64(text: bytes) -> bytes | None:
         data = b64decode(text.decode("ascii"), max_bytes=MAX_PACK)
     except (Refused, UnicodeDecodeError):
         return None
-    return data if typ_of(data) is not None else None
+    return data if typ_of(data) is not None or is_receipt(data) else None
 
 
 def _show_split_view(

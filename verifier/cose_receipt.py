@@ -73,6 +73,13 @@ class CoseReceipt(NamedTuple):
     proof: InclusionProof | ConsistencyProof
     signature: bytes
 
+    @property
+    def issuer(self) -> str | None:
+        """Whose receipt this says it is; by RFC 9943 the CWT claims of the header name it."""
+        claims = self.header.get(CWT_CLAIMS)
+        issuer = claims.get(ISS) if isinstance(claims, dict) else None
+        return issuer if type(issuer) is str else None
+
 
 # --- reading -----------------------------------------------------------------------------------
 

@@ -292,6 +292,10 @@ class Refused(ZhenglianError):
             "入账回执属于其他账本",
             "the receipt names another log, key or tree than the one it should",
         ),
+        "cose-receipt-alone": (
+            "入账回执须与其文书一同核验：用 --receipt 指定回执",
+            "a receipt is checked with its statement: name the receipt with --receipt",
+        ),
         "cose-receipt-bad-signature": (
             "入账回执的签名不符",
             "the receipt's signature does not match",

@@ -27,6 +27,12 @@ from typing import Any, Final
 
 from keys.errors import KeysError
 from verifier.authorities import Department, EnrolledKey, check_scope, check_standing
+from verifier.cose_receipt import (
+    CoseReceipt,
+    InclusionProof,
+    check_inclusion_receipt,
+    parse_receipt,
+)
 from verifier.disclosure import Disclosure, check_disclosures
 from verifier.errors import Refused
 from verifier.keylife import BEFORE_COMPROMISE, BEFORE_RETIREMENT, BEFORE_SUSPENSION, IN_FORCE
@@ -37,6 +43,7 @@ from verifier.proof import TlogProof, check_proof
 from verifier.qr import Presented, parse_payload
 from verifier.statement import Statement, check_statement
 from verifier.states import STATES, VALID
+from verifier.transparent import detach_receipts, is_transparent
 from verifier.trust import Trust
 from verifier.verdict import (
     Check,
@@ -84,13 +91,21 @@ def judge(
     *,
     proof: TlogProof | None = None,
     absent: bool = False,
+    pending: bool = False,
+    receipt: bytes | None = None,
 ) -> Verdict:
-    """Judges QR text or a statement at Unix time `now`. Never raises for what the payload holds.
+    """Judges QR text, a statement or a transparent statement at Unix time `now`. Never raises for
+    what the payload holds.
 
     `proof` is an inclusion proof found elsewhere, for a payload that brings none; `absent` says
-    that the ledger was asked and does not hold the entry.
+    that the ledger was asked and does not hold the entry, `pending` that witnesses are still being
+    asked about the checkpoint of `proof`. `receipt` is a COSE receipt that lay beside the payload.
+    Of receipts the first counts that names our log; those of other services say nothing to us. A
+    tlog-proof, which shows its witnesses, is preferred to a receipt.
     """
-    judgement = _Judgement(trust, now)
+    judgement = _Judgement(trust, now, pending=pending)
+    if receipt is not None:
+        judgement.receipts = (receipt,)
     try:
         judgement.run(payload, proof, absent)
     except _Ended:
@@ -103,9 +118,11 @@ class _Ended(Exception):
 
 
 class _Judgement:
-    def __init__(self, trust: Trust, now: int) -> None:
+    def __init__(self, trust: Trust, now: int, *, pending: bool) -> None:
         self.trust = trust
+        self.pending = pending
         self.now = now
+        self.receipts: tuple[bytes, ...] = ()
         self.checks = dict(_NOT_REACHED)
         self.colour = Colour.GREEN
         self.code = "valid"
@@ -166,6 +183,9 @@ class _Judgement:
 
     def _form(self, payload: str | bytes) -> Presented:
         try:
+            if isinstance(payload, bytes) and is_transparent(payload):
+                payload, attached = detach_receipts(payload)
+                self.receipts += attached
             presented = parse_payload(payload)
         except (Refused, KeysError) as error:
             raise self._fail(FORM, error.code, error.detail) from error
@@ -285,6 +305,8 @@ class _Judgement:
     ) -> int | None:
         """The entry's place in the ledger, if it is proven, in the code or beside it."""
         proof = shown or found
+        if proof is None and self.receipts:
+            return self._receipt(statement)
         if proof is None:
             self._skip(LEDGER, "no-proof")
             self._skip(WITNESSES, "no-proof")
@@ -298,6 +320,36 @@ class _Judgement:
         leaf = leaf_hash(statement.raw)
         self.record = Record(leaf, proof.index, checkpoint.size, witnesses)
         return proof.index
+
+    def _receipt(self, statement: Statement) -> int | None:
+        """As `_ledger`, by a COSE receipt, which shows no witnesses."""
+        receipt = self._own_receipt()
+        if receipt is None or not isinstance(receipt.proof, InclusionProof):
+            self._skip(LEDGER, "cose-receipt-other-log")
+            self._skip(WITNESSES, "no-proof")
+            return None
+        size, index, _ = receipt.proof
+        leaf = leaf_hash(statement.raw)
+        try:
+            check_inclusion_receipt(receipt, leaf, self.trust.log_key)
+            logged = self.trust.authorities.policy_at(size)
+        except (Refused, KeysError) as error:
+            raise self._fail(LEDGER, error.code, error.detail) from error
+        self._pass(LEDGER, detail=f"{index} / {size}")
+        needed = logged is not None and logged.policy.least()
+        self._skip(WITNESSES, "receipt-shows-none" if needed else "no-policy")
+        self.record = Record(leaf, index, size, ())
+        return index
+
+    def _own_receipt(self) -> CoseReceipt | None:
+        for data in self.receipts:
+            try:
+                receipt = parse_receipt(data)
+            except Refused:
+                continue  # of a form that is not ours
+            if receipt.issuer == self.trust.origin:
+                return receipt
+        return None
 
     def _witnesses(self, proof: TlogProof, size: int, *, in_code: bool) -> tuple[str, ...]:
         """Who cosigned, by the policy that was in force at that size of the ledger.
@@ -319,6 +371,8 @@ class _Judgement:
         long = {name for name, each in policy.witnesses.items() if each.key.type == MLDSA44}
         if policy.is_met_by(names):
             self._pass(WITNESSES, detail=", ".join(witnesses))
+        elif self.pending and not in_code:
+            self._skip(WITNESSES, "witnesses-pending")
         elif in_code and policy.is_met_by(names | long):
             self._skip(WITNESSES, "witnesses-not-shown")
         else:

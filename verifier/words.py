@@ -72,6 +72,10 @@ _VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
         "码中不含入账证明，联网核验时查询",
         "the code carries no inclusion proof; it is looked up online",
     ),
+    "receipt-shows-none": (
+        "入账回执不含见证方联署；账本在见证之后才给出回执",
+        "a COSE receipt shows no cosignatures; the ledger gives it after witnesses have cosigned",
+    ),
     "not-in-ledger": ("账本中没有这份证照，不予采信", "Not in the ledger: not accepted"),
     "no-policy": (
         "入账时本市未要求见证",
@@ -80,6 +84,10 @@ _VERDICTS: Final[Mapping[str, tuple[str, str]]] = {
     "witnesses-overridden": (
         "入账时本市以例外免除见证",
         "at that size of the ledger an override asked for no witness",
+    ),
+    "witnesses-pending": (
+        "已入账，见证方尚未联署，请稍后核验此项",
+        "in the ledger, and its witnesses have not cosigned yet: to be checked later",
     ),
     "witnesses-not-shown": (
         "二维码放不下部分见证签名，未能核对",

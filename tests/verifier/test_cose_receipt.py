@@ -1,5 +1,7 @@
 """COSE receipts: made and checked, against vectors, and every way in which they are refused."""
 
+import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,10 @@ import pytest
 
 from keys.names import kid
 from keys.suites import suite_named
-from tests.city import ORIGIN, City, signer
+from tests.city import NOW, ORIGIN, City, signer
 from tests.verifier.helpers import refused
-from verifier.codec import byte_string, cbor_encode
+from verifier.cli import run
+from verifier.codec import b64encode, byte_string, cbor_encode
 from verifier.cose_receipt import (
     MAX_RECEIPT,
     ConsistencyProof,
@@ -27,9 +30,12 @@ from verifier.cose_receipt import (
     receipt_header,
     sign_root,
 )
+from verifier.judge import judge
 from verifier.merkle import Frontier, leaf_hash, node_hash
 from verifier.note import make_vkey
 from verifier.transparent import MAX_RECEIPTS, attach_receipts, detach_receipts, is_transparent
+from verifier.verdict import Check, Colour, Outcome
+from verifier.words import LEDGER, WITNESSES
 
 CITY = City()
 LICENCE = CITY.issue()
@@ -333,3 +339,111 @@ def test_no_transparent_statement(parts: list[object], code: str) -> None:
         detach_receipts(b"\xd2" + cbor_encode(parts))
     with refused("cose-malformed"):
         detach_receipts(byte_string(LICENCE.statement))
+
+
+# --- judged ------------------------------------------------------------------------------------
+
+
+def ledger_check(payload: str | bytes, **found: Any) -> tuple[Colour, Check]:
+    verdict = judge(payload, CITY.trust(), NOW, **found)
+    return verdict.colour, verdict.checks[LEDGER - 1]
+
+
+def test_a_transparent_statement_is_judged_by_its_receipt() -> None:
+    whole = attach_receipts(LICENCE.statement, [RAW])
+    verdict = judge(whole, CITY.trust(), NOW)
+    assert (verdict.colour, verdict.code) == (Colour.AMBER, "no-disclosure")
+    assert verdict.checks[LEDGER - 1].detail == f"{LICENCE.index} / {SIZE}"
+    assert verdict.record is not None
+    assert (verdict.record.leaf, verdict.record.index) == (LEAF, LICENCE.index)
+
+
+def test_a_receipt_beside_a_code() -> None:
+    colour, check = ledger_check(LICENCE.qr(), receipt=RAW)
+    assert (colour, check.outcome) == (Colour.GREEN, Outcome.PASSED)
+
+
+def test_a_receipt_of_ours_that_does_not_hold_is_red() -> None:
+    other = CITY.receipt(LICENCE.index + 1)
+    for wrong in (other, changed(signature=bytes(64))):
+        for payload, found in [
+            (LICENCE.qr(), {"receipt": wrong}),
+            (attach_receipts(LICENCE.statement, [wrong]), {}),
+            (attach_receipts(LICENCE.statement, [wrong, RAW]), {}),
+        ]:
+            colour, check = ledger_check(payload, **found)
+            assert (colour, check.code) == (Colour.RED, "cose-receipt-bad-signature")
+
+
+def test_receipts_of_others_say_nothing() -> None:
+    """Nor what cannot be read: nobody signed that it is there."""
+    theirs = City("other.example")
+    other = theirs.receipt(theirs.issue().index)
+    for strange in (other, b"", changed(header(_15=None)), changed(header(_395=9))):
+        whole = attach_receipts(LICENCE.statement, [strange])
+        _, check = ledger_check(whole)
+        assert (check.outcome, check.code) == (Outcome.UNCHECKED, "cose-receipt-other-log")
+        _, check = ledger_check(attach_receipts(LICENCE.statement, [strange, RAW]))
+        assert check.outcome is Outcome.PASSED
+    _, check = ledger_check(LICENCE.qr(), receipt=make_receipt(consistency(4), LOG, SIGNATURE))
+    assert (check.outcome, check.code) == (Outcome.UNCHECKED, "cose-receipt-other-log")
+
+
+def test_a_tlog_proof_is_preferred() -> None:
+    verdict = judge(CITY.transparent(LICENCE), CITY.trust(), NOW, receipt=b"not even read")
+    assert verdict.checks[WITNESSES - 1].outcome is Outcome.PASSED
+
+
+def test_a_malformed_transparent_statement_is_red() -> None:
+    whole = attach_receipts(LICENCE.statement, [RAW])
+    assert judge(whole[:-1], CITY.trust(), NOW).code == "cbor-malformed"
+
+
+# --- the command -------------------------------------------------------------------------------
+
+
+def verify(folder: Path, *names: str) -> tuple[int, dict[str, Any]]:
+    out, err = io.StringIO(), io.StringIO()
+    paths = [name if name.startswith("--") else str(folder / name) for name in names]
+    code = run([*paths, "--trust", str(folder / "pack"), "--json"], io.BytesIO(), out, err, NOW)
+    return code, json.loads(out.getvalue())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = {
+        "pack": CITY.pack(),
+        "code": LICENCE.qr().encode(),
+        "statement": LICENCE.statement,
+        "receipt": RAW,
+        "receipt.b64": b64encode(RAW).encode(),
+        "other": CITY.receipt(LICENCE.index + 1),
+        "transparent": attach_receipts(LICENCE.statement, [RAW]),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["code", "--receipt", "receipt"], 0),
+        (["code", "--receipt", "receipt.b64"], 0),
+        (["statement", "--receipt", "receipt"], 3),
+        (["transparent"], 3),
+        (["code", "--receipt", "other"], 1),
+        (["transparent", "--receipt", "other"], 1),
+    ],
+)
+def test_the_command_reads_receipts(folder: Path, names: list[str], code: int) -> None:
+    done, answer = verify(folder, *names)
+    assert done == code
+    checked = answer["checks"][LEDGER - 1]
+    assert checked["outcome"] == ("failed" if code == 1 else "passed")
+
+
+def test_a_receipt_alone_proves_nothing(folder: Path) -> None:
+    for name in ("receipt", "receipt.b64"):
+        done, answer = verify(folder, name)
+        assert (done, answer["error"]["code"]) == (2, "cose-receipt-alone")

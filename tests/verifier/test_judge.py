@@ -50,9 +50,12 @@ class Asked(NamedTuple):
     now: int = NOW
     proof: TlogProof | None = None
     absent: bool = False
+    pending: bool = False
+    receipt: bytes | None = None
 
     def verdict(self) -> Verdict:
-        return judge(self.payload, self.trust, self.now, proof=self.proof, absent=self.absent)
+        found = {"proof": self.proof, "absent": self.absent, "pending": self.pending}
+        return judge(self.payload, self.trust, self.now, **found, receipt=self.receipt)
 
 
 class Case(NamedTuple):
@@ -472,12 +475,30 @@ def long_signatures(city: City) -> Asked:
     return Asked(city.transparent(shown, witnesses=2), city.trust())
 
 
+def awaited(city: City) -> Asked:
+    """The service found the proof, and asks the witnesses at this moment."""
+    shown = city.issue()
+    proof = city.proof(shown.index, witnesses=1)
+    return Asked(shown.qr(), city.trust(), proof=proof, pending=True)
+
+
+def receipted(city: City) -> Asked:
+    """With a COSE receipt beside the code, which has no room for cosignatures."""
+    shown = city.issue()
+    return Asked(shown.qr(), city.trust(), receipt=city.receipt(shown.index))
+
+
+UNCHECKED = (without_policy, overridden, long_signatures, awaited, receipted)
+
+
 @pytest.mark.parametrize(
     ("ask", "code"),
     [
         (without_policy, "no-policy"),
+        (awaited, "witnesses-pending"),
         (overridden, "witnesses-overridden"),
         (long_signatures, "witnesses-not-shown"),
+        (receipted, "receipt-shows-none"),
     ],
 )
 def test_witnesses_that_were_not_checked(ask: Callable[[City], Asked], code: str) -> None:
@@ -497,6 +518,13 @@ def test_a_proof_beside_the_code_shows_every_signature() -> None:
         verdict = judge(shown.qr(), city.trust(), NOW, proof=proof)
         assert verdict.colour is colour
     assert verdict.checks[WITNESSES - 1].detail == "audit, archive"
+
+
+def test_what_a_code_shows_is_never_pending() -> None:
+    """Its proof is judged as it stands; only the service's own may be incomplete."""
+    city = City()
+    text = city.transparent(city.issue(), witnesses=1)
+    assert judge(text, city.trust(), NOW, pending=True).code == "policy-quorum-not-met"
 
 
 def test_a_code_leaves_out_long_signatures_only() -> None:
@@ -521,7 +549,7 @@ def test_an_old_proof_is_judged_by_the_policy_of_its_day() -> None:
 def test_every_sentence_of_the_judge_has_a_scenario() -> None:
     """All of them occur, as a verdict or as the reason of a check; the rest are refusals'."""
     asked = [case.ask(City()) for case in CASES]
-    asked += [ask(City()) for ask in (without_policy, overridden, long_signatures)]
+    asked += [ask(City()) for ask in UNCHECKED]
     reached: set[str] = set()
     for verdict in (one.verdict() for one in asked):
         reached |= {verdict.code, *(check.code for check in verdict.checks)}
