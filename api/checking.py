@@ -8,9 +8,9 @@ from api.city import City
 from api.tables import LICENCES
 from keys.errors import KeysError
 from ledger.errors import LedgerError
+from ledger.ledger import FINAL, Proven
 from verifier.errors import Refused
 from verifier.judge import judge
-from verifier.proof import TlogProof
 from verifier.qr import parse_payload
 from verifier.statement import Statement
 from verifier.status import StatusAnswer, StatusBook, StatusSource
@@ -34,14 +34,17 @@ def verify(city: City, payload: str | bytes) -> Verdict:
         statement = parse_payload(payload).statement
     except (Refused, KeysError):
         return judge(payload, trust, now)
-    proof = _proof(city, statement)
+    proven = _proof(city, statement)
     trust = trust.with_statuses(_status(city, statement, now))
-    return judge(payload, trust, now, proof=proof, absent=proof is None)
+    if proven is None:
+        return judge(payload, trust, now, absent=True)
+    pending = proven.finality != FINAL
+    return judge(payload, trust, now, proof=proven.proof, pending=pending)
 
 
-def _proof(city: City, statement: Statement) -> TlogProof | None:
+def _proof(city: City, statement: Statement) -> Proven | None:
     try:
-        return city.ledger.proof(city.ledger.index_of(statement.leaf))
+        return city.ledger.prove(city.ledger.index_of(statement.leaf))
     except LedgerError as error:
         if error.code != "ledger-not-found":
             raise

@@ -194,6 +194,10 @@ class ServiceError(ZhenglianError):
         "licence-renewed": ("该证照已被延续或换发", "the licence has been renewed already"),
         "licence-ended": ("该证照已终止，不能延续", "the licence has ended and cannot be renewed"),
         "licence-dates-invalid": ("有效期起止日期有误", "the dates of validity are not possible"),
+        "licence-not-witnessed": (
+            "见证尚未完成，请稍后再取含入账证明的码；不含证明的码可立即使用",
+            "its witnesses have not cosigned yet: ask again later, or take a compact code now",
+        ),
         "licence-changed-meanwhile": (
             "该证照刚被他人变更，请刷新后重试",
             "the licence was changed meanwhile; look again and retry",
@@ -511,6 +515,7 @@ class ServiceError(ZhenglianError):
         "licence-holder-has-one": 409,
         "licence-renewed": 409,
         "licence-ended": 409,
+        "licence-not-witnessed": 409,
         "licence-changed-meanwhile": 409,
         "transition-forbidden": 409,
         "credit-unknown": 404,

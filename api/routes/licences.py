@@ -28,6 +28,7 @@ from api.routes.parts import Cursor, RecordId, answer_once, before, proof_path
 from api.rules.codes import canonical_code
 from api.rules.days import iso_day, iso_time
 from api.tables import LICENCES
+from ledger.ledger import FINAL
 from verifier.codec import b64encode
 from verifier.disclosure import parse_disclosure
 from verifier.qr import format_qr
@@ -292,13 +293,19 @@ def qr_code(
 
 
 def qr_text(licences: Licences, row: Row[Any], profile: str, groups: list[str]) -> str:
-    """The QR text of a licence row; raises `disclosure-group-unknown`."""
+    """The QR text of a licence row; raises `disclosure-group-unknown`, and `licence-not-witnessed`
+    where a transparent code would show a checkpoint that is not final."""
     _, disclosures = licences.content(row)
     named = {parse_disclosure(raw).name: raw for raw in disclosures}
     if not set(groups) <= named.keys():
         raise ServiceError("disclosure-group-unknown", ", ".join(set(groups) - named.keys()))
     ledger = licences.city.ledger
-    proof = ledger.proof(row.issue_index) if profile == "transparent" else None
+    proof = None
+    if profile == "transparent":
+        proven = ledger.prove(row.issue_index)
+        if proven.finality != FINAL:
+            raise ServiceError("licence-not-witnessed", f"#{row.issue_index}")
+        proof = proven.proof
     return format_qr(
         ledger.entry(row.issue_index), [named[name] for name in named if name in groups], proof
     )

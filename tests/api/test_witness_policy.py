@@ -6,6 +6,7 @@ import pytest
 
 from api import change_facts
 from api.changes import ChangeDesk
+from api.packs import make_pack
 from tests.api.service import CHIEFS, Service, decide, officer, problem_of
 from tests.city import signer
 from tests.verifier.helpers import refused
@@ -13,6 +14,7 @@ from verifier import kinds
 from verifier.change import parse_proposal, sign_approval
 from verifier.codec import b64encode
 from verifier.note import COSIGNATURE, make_vkey
+from verifier.pack import read_pack
 from verifier.policy import parse_policy
 
 ONE, TWO = CHIEFS
@@ -94,3 +96,35 @@ def test_a_file_is_put_in_its_one_spelling_and_checked_before_anybody_signs() ->
     assert change_facts.witnesses(spoken) == {"policy": BOTH}
     with refused("witnesses-malformed"):
         change_facts.witnesses(BOTH.replace(" https://court.example", ""))
+
+
+def test_a_licence_is_used_at_once_and_its_proof_when_witnesses_have_cosigned(
+    service: Service,
+) -> None:
+    """Here no witness answers: all goes on, but nothing is called witnessed that is not."""
+    early = service.issue(until="2031-09-01")
+    decide(service.city, kinds.WITNESSES, change_facts.witnesses(BOTH))
+    late = service.issue(number=1, until="2031-09-01")
+    verdict = service.verify(late["qr"])
+    assert verdict["colour"] == "green"
+    codes = {check["number"]: check["code"] for check in verdict["checks"]}
+    assert (codes[8], codes[9]) == ("passed", "witnesses-pending")
+    params = {"profile": "transparent", "format": "text"}
+    answer = service.get("market", f"/v1/licences/{late['record_id']}/qr", params=params)
+    problem_of(answer, "licence-not-witnessed", 409)
+    answer = service.get("market", f"/v1/licences/{early['record_id']}/qr", params=params)
+    assert answer.status_code == 200
+    assert service.verify(answer.text)["colour"] == "green"
+
+
+def test_packs_stay_with_the_last_final_checkpoint(service: Service) -> None:
+    before = read_pack(make_pack(service.city))
+    decide(service.city, kinds.WITNESSES, change_facts.witnesses(BOTH))
+    service.issue()
+    pack = read_pack(make_pack(service.city), thorough=True)
+    assert (pack.checkpoint, pack.leaves) == (before.checkpoint, before.leaves)
+    assert pack.trust.policy is None
+    decide(service.city, kinds.WITNESSES, change_facts.witnesses("quorum none\n", "断电"))
+    pack = read_pack(make_pack(service.city), thorough=True)
+    assert pack.checkpoint.size == service.city.ledger.size
+    assert pack.trust.authorities.policy_override == "断电"
