@@ -107,6 +107,10 @@ host-tools:
 	  if [ "$$(uname)" = Darwin ]; then missing="$$missing softhsm"; \
 	  else missing="$$missing softhsm2"; fi; \
 	fi; \
+	if ! PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null 2>&1; then \
+	  if [ "$$(uname)" = Darwin ]; then missing="$$missing nginx"; \
+	  else missing="$$missing nginx-light"; fi; \
+	fi; \
 	if [ "$$(uname)" = Linux ] && ! fc-list :lang=zh 2>/dev/null | grep -q "Noto"; then \
 	  missing="$$missing fonts-noto-cjk"; \
 	fi; \
