@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,16 +30,25 @@ NAME = "witness.example/w1"
 PASSPHRASE = "the test witness's passphrase"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A witness whose keys cost little to open; every test has a copy."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            commands,
+            "_settings",
+            lambda folder: Settings.model_construct(
+                data=folder, passphrase=PASSPHRASE, argon2_mib=8
+            ),
+        )
+        assert run("init", NAME, "--folder", folder).exit_code == 0
+        yield folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A witness in `tmp_path`, whose keys cost little to open."""
-    monkeypatch.setattr(
-        commands,
-        "_settings",
-        lambda folder: Settings.model_construct(data=folder, passphrase=PASSPHRASE, argon2_mib=8),
-    )
-    assert run("init", NAME, "--folder", tmp_path).exit_code == 0
-    return tmp_path
+def folder(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "witness")
 
 
 def run(*words: object) -> Result:
@@ -81,10 +91,7 @@ class TestInit:
         ("name", "code"),
         [("", "note-key-name"), ("a b", "note-key-name"), ("w" * 256, "witness-name")],
     )
-    def test_under_a_name_for_a_key(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, code: str
-    ) -> None:
-        monkeypatch.setenv(commands.PASSPHRASE, PASSPHRASE)
+    def test_under_a_name_for_a_key(self, tmp_path: Path, name: str, code: str) -> None:
         refused(code, "init", name, "--folder", tmp_path / "new")
         assert not (tmp_path / "new" / "witness.db").exists()
         assert not (tmp_path / "new" / "custody").exists()
@@ -234,9 +241,7 @@ def test_serves_at_a_real_port_and_stops_when_asked(repo: Path, folder: Path) ->
     assert {"refused", "Application shutdown complete."} <= {event["event"] for event in events}
 
 
-def test_does_not_serve_with_keys_of_another_state(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_does_not_serve_with_keys_of_another_state(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     assert run("init", "witness.example/w2", "--folder", other).exit_code == 0
     (other / "witness.db").replace(folder / "witness.db")

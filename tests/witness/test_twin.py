@@ -53,7 +53,7 @@ step = st.tuples(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(step, max_size=14), st.data())
 def test_decides_as_the_twin(
     steps: list[tuple[str, tuple[int, bytes], int, bool, str, str, bool]], data: st.DataObject

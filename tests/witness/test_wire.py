@@ -1,7 +1,7 @@
 """The bodies of requests: each value has one spelling, and every limit is seen."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.witness import format_add_checkpoint, format_sign_subtree
@@ -22,6 +22,7 @@ hashes = st.lists(st.binary(min_size=32, max_size=32), max_size=63)
 sizes = st.integers(0, MAX_SIZE)
 
 
+@settings(max_examples=40)
 @given(sizes, hashes)
 def test_add_checkpoint_comes_back(old: int, proof: list[bytes]) -> None:
     parsed = parse_add_checkpoint(format_add_checkpoint(old, proof, NOTE))
@@ -29,6 +30,7 @@ def test_add_checkpoint_comes_back(old: int, proof: list[bytes]) -> None:
     assert (parsed.checkpoint.size, parsed.checkpoint.root) == (5, LOG.root())
 
 
+@settings(max_examples=40)
 @given(sizes, sizes, hashes, st.booleans(), st.integers(0, 8))
 def test_sign_subtree_comes_back(
     start: int, end: int, proof: list[bytes], signed: bool, lines: int
