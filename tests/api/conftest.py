@@ -15,7 +15,11 @@ import keys.custody.keyfile
 from api.app import bare_app, seat
 from api.city import City
 from keys.custody import Effort
+from tests.api.engine import POSTGRESQL, engine_of, postgres_copy
 from tests.api.service import Clock, Service, Template, found_template, open_copy
+from tests.postgres import postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,9 +58,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def folder(template: Template, tmp_path: Path) -> Path:
-    """A copy of the founded city's data folder."""
-    return Path(shutil.copytree(template.folder, tmp_path / "var"))
+def folder(template: Template, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A copy of the founded city's data folder; its database is where `tests.api.engine` says."""
+    made = Path(shutil.copytree(template.folder, tmp_path / "var"))
+    if engine_of(request) == POSTGRESQL:
+        with postgres_copy(request.getfixturevalue("postgres"), template.folder, made):
+            yield made
+    else:
+        yield made
 
 
 @pytest.fixture

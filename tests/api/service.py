@@ -33,6 +33,9 @@ NOW = 1_790_043_600
 """2026-09-22 10:20 in China, a Tuesday."""
 DAY = 86_400
 PASSPHRASE = "the test city's passphrase"
+DATABASE = "database.url"
+"""A file in a city's folder that says where its database is, if not in the folder itself."""
+
 CALLERS: Mapping[str, tuple[tuple[Role, ...], str | None]] = {
     "operator": ((Role.OPERATOR,), None),
     "auditor": ((Role.AUDITOR,), None),
@@ -144,9 +147,10 @@ def sample(type_: str, number: int = 0) -> dict[str, Any]:
 
 def settings_of(folder: Path, **changes: Any) -> Settings:
     """Settings of a city in `folder`, whatever the environment says."""
+    address = folder / DATABASE
     values: dict[str, Any] = {
         "data": folder,
-        "database": "",
+        "database": address.read_text(encoding="utf-8") if address.exists() else "",
         "origin": ORIGIN,
         "passphrase": PASSPHRASE,
         "argon2_mib": 64,
