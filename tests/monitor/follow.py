@@ -1,8 +1,11 @@
 """What the monitor's tests share: a city's log as it is shown, and a monitor that follows it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +108,29 @@ def other_history(city: City, at: int) -> City:
     changed = twin.licence(how={"at": NOW - 10}).entry
     twin.entries = [*city.entries[:at], changed, *city.entries[at + 1 :]]
     return twin
+
+
+@contextmanager
+def served(answer: Callable[[str], bytes | None]) -> Iterator[str]:
+    """The address of a server that answers each path below it, or 404."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = answer(self.path.removeprefix("/"))
+            self.send_response(200 if body is not None else 404)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
