@@ -16,7 +16,7 @@ from ledger.readside import LedgerReadSide, read_bundle, read_tile
 from ledger.stores import open_store
 from tests.broken import load
 from tests.broken.writers import Said
-from tests.ledger.appender import SEEN
+from tests.ledger.appender import APP, SEEN
 from tests.ledger.audited import OPTIONS
 from verifier.checkpoint import Checkpoint, open_checkpoint
 from verifier.errors import Refused
@@ -56,24 +56,34 @@ def check(url: str, said: Said, *, restarted: bool = False) -> Verdict:
     it, which must not change what is there. `restarted`: power was lost, after which a start may
     have to sign again what it finds (`ledger.stores.base`, publish)."""
     verdict = Verdict()
+    try:
+        _check(url, said, restarted, verdict)
+    except (LedgerError, Refused) as error:
+        verdict.wrong.append(f"the log cannot be read: {error}")
+    verdict.wrong += said.unexpected
+    return verdict
+
+
+def _check(url: str, said: Said, restarted: bool, verdict: Verdict) -> None:
     store = open_store(url)
+    store.create(APP)  # as every start does; a writer may have died before it had done so
     city = load.city()
     if restarted:
         Ledger.open(store, origin=city.origin, signers=[city.log], clock=lambda: 0.0).close()
-    # With no key nothing can be repaired: what is published covers what was acknowledged.
-    reader = Ledger.open(store, origin=city.origin, signers=[], clock=lambda: 0.0)
-    _check_answers(reader, said, verdict)
+    if said.acknowledged:
+        # With no key nothing can be repaired: what is published covers what was acknowledged.
+        reader = Ledger.open(store, origin=city.origin, signers=[], clock=lambda: 0.0)
+        _check_answers(reader, said, verdict)
     with Ledger.open(store, origin=city.origin, signers=[city.log], clock=lambda: 0.0) as ledger:
-        said.notes.add(ledger.checkpoint())
+        said.notes |= {ledger.checkpoint(), ledger.signed_checkpoint()}
         leaves = _check_tree(ledger, said, verdict)
         with store.read() as snapshot:
             rows = set(snapshot.connection.execute(select(SEEN.c.idx)).scalars())
         if not set(said.with_rows) <= rows <= set(range(len(leaves))):
             verdict.wrong.append("domain rows do not stand and fall with their entries")
-        _audit(ledger, verdict)
+        if leaves:
+            _audit(ledger, verdict)
     store.close()
-    verdict.wrong += said.unexpected
-    return verdict
 
 
 class _Remembering(TileTree):
@@ -95,7 +105,7 @@ def _check_answers(ledger: Ledger, said: Said, verdict: Verdict) -> None:
     places: dict[bytes, int] = {}
     verdict.acknowledged = len(set(said.acknowledged))
     log = LedgerReadSide(ledger)
-    checkpoint = open_checkpoint(ledger.checkpoint(), load.city().log.key)
+    checkpoint = open_checkpoint(ledger.signed_checkpoint(), load.city().log.key)
     tree = _Remembering(log, checkpoint.size)
     for index, leaf in set(said.acknowledged):
         if places.setdefault(leaf, index) != index:

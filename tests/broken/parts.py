@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.broken import disk, kill, syscalls
+from tests.broken import disk, faults, kill, syscalls
 from tests.broken.check import Verdict
 from tests.broken.ground import Ground, Part
 from tests.broken.summary import Outcome, Unavailable
 from tests.broken.writers import nursery
 
 PARTS: Mapping[str, Part] = {
+    "faults-sqlite": Part(faults.sqlite, bounded=16, rounds=100_000),
+    "faults-postgres": Part(faults.postgres, bounded=16, rounds=100_000),
     "kill-sqlite": Part(kill.sqlite_writers, bounded=10, rounds=300),
     "kill-postgres": Part(kill.postgres_clients, bounded=10, rounds=200),
     "full": Part(disk.full, bounded=4, rounds=200),

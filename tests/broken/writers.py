@@ -36,6 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.model import Appended, Draft
+from ledger.publisher import PolicyAt, no_witnesses
 from ledger.stores import open_store, sqlite
 from ledger.stores.base import Store
 from tests.broken import load
@@ -298,7 +299,8 @@ def _append(
         what = "r" if rows else "a"
         say([f"{what} {a.index} {a.leaf_hash.hex()}" for a in done.appended])
         with suppress(LedgerError):
-            say([f"c {ledger.checkpoint().hex()}"])
+            signed, final = ledger.checkpoints()
+            say([f"c {each.note.hex()}" for each in {signed, final or signed}])
         return True
     return False
 
@@ -307,9 +309,11 @@ def _rows(connection: Connection, appended: Sequence[Appended]) -> None:
     note_all(connection, appended)
 
 
-def open_ledger(store: Store, clock: Callable[[], float] = time.time) -> Ledger:
+def open_ledger(
+    store: Store, clock: Callable[[], float] = time.time, policy: PolicyAt = no_witnesses
+) -> Ledger:
     city = load.city()
-    return Ledger.open(store, origin=city.origin, signers=[city.log], clock=clock)
+    return Ledger.open(store, origin=city.origin, signers=[city.log], clock=clock, policy=policy)
 
 
 def founded(url: str) -> None:
