@@ -15,7 +15,8 @@ A pack follows the one held when, in this order:
     2  neither its tree is smaller nor its time earlier             pack-older
     3  the ledger only grew from one checkpoint to the other        pack-consistency-missing,
        (the proof comes with an update or from the service)         pack-inconsistent
-    4  every statement of authority held is in it still             pack-inconsistent
+    4  every statement of authority held is in it still: so its      pack-inconsistent
+       witness policy stands, or a later statement changed it
 """
 
 from collections.abc import Sequence

@@ -29,7 +29,7 @@ from ledger.audit.report import AuditReport, render
 from ledger.audit.run import audit
 from ledger.readside import open_source
 from verifier.note import MAX_NOTE_SIZE
-from verifier.pack import MAX_PACK, open_pack
+from verifier.pack import MAX_PACK, Pack, read_pack
 from verifier.policy import parse_policy
 
 FOUND = 1
@@ -45,7 +45,7 @@ def audit_command(
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="离线核验包：密钥、检查点 Trust pack: the log's key, a checkpoint",
+            help="离线核验包：密钥、检查点，并核对有无遗漏 Trust pack: key, checkpoint; complete?",
         ),
     ] = None,
     vkey: Annotated[
@@ -89,7 +89,7 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
 ) -> None:
     """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
-    log_vkey, known = _trusted(trust, vkey)
+    pack = None if trust is None else read_pack(_read(trust, MAX_PACK), log_key=vkey)
     demanded = None if policy is None else parse_policy(read_policy(policy))
     console = Console(stderr=True)
     with Progress(
@@ -106,9 +106,10 @@ def audit_command(
             open_source(source),
             workdays_after=workdays_after(load_calendar(*(calendar or ()))),
             now=int(time.time()),
-            log_vkey=log_vkey,
-            previous=known if since is None else _read(since, MAX_NOTE_SIZE),
+            log_vkey=vkey if pack is None else pack.trust.log_key.text(),
+            previous=_older(pack) if since is None else _read(since, MAX_NOTE_SIZE),
             policy=demanded,
+            pack=pack,
             tree_only=tree_only,
             processes=processes or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -132,15 +133,9 @@ def workdays_after(calendar: Calendar) -> Callable[[date, int], date | None]:
     return after
 
 
-def _trusted(trust: Path | None, vkey: str | None) -> tuple[str | None, bytes | None]:
-    """The log's key, and a checkpoint that the log must not have gone back on.
-
-    A pack must be of the log that `vkey` names.
-    """
-    if trust is None:
-        return vkey, None
-    opened = open_pack(_read(trust, MAX_PACK), log_key=vkey)
-    return opened.log_key.text(), opened.checkpoint
+def _older(pack: Pack | None) -> bytes | None:
+    """A checkpoint that the log must not have gone back on."""
+    return None if pack is None else pack.trust.checkpoint
 
 
 def _read(path: Path, limit: int) -> bytes:

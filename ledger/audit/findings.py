@@ -122,6 +122,11 @@ FINDINGS: Final[Mapping[str, Words]] = {
         "记录出自泄露后的密钥，至今未终结也未重签",
         "a record rests on what a compromised key signed, and was neither ended nor signed again",
     ),
+    "audit-pack-forgetful": Words(
+        _R,
+        "离线核验包缺少账本所载的授权文书",
+        "the trust pack leaves out a statement of authority that the ledger holds",
+    ),
     "audit-signed-list-wrong": Words(
         _R,
         "泄露声明所列的泄露前清单与账本不符",

@@ -33,13 +33,15 @@ class Keyring:
 
     `void` are the indices of entries that were admitted and do not count, since their key, in the
     value, is said by now to have been compromised when it signed them. Statements of authority
-    never lose their force so: they rest on two officers besides.
+    never lose their force so: they rest on two officers besides. `leaves` are those that took
+    effect, by index.
     """
 
     def __init__(self, findings: Findings) -> None:
         self.authorities = Authorities()
         self.events: list[KeyEvent] = []
         self.void: dict[int, bytes] = {}
+        self.leaves: dict[int, bytes] = {}
         self._signed = Signed()
         self._findings = findings
 
@@ -92,6 +94,8 @@ class Keyring:
         self, index: int, leaf: bytes, act: Act, keys: Mapping[bytes, bytes], raw: bytes | None
     ) -> bool:
         admitted = raw is not None and self._enrol(index, act, raw)
+        if admitted:
+            self.leaves[index] = leaf
         key = self.authorities.keys.get(act.kid)
         if key is not None and index > key.index and _signature(act, key, keys, raw) == GOOD:
             self._signed.add(key.kid, index, leaf, act.issued_at)

@@ -8,7 +8,8 @@ What must be true, in order; each is named where it fails, and the audit goes on
                      the ledger's own statements set for a tree of this size
      3  files        every tile and every entry bundle of that size is there and whole
      4  tree         leaf hashes, level-0 tiles, upper tiles and the signed root agree
-     5  previous     the tree extends an older checkpoint, if one is given
+     5  previous     the tree extends an older checkpoint, if one is given; a trust pack that is
+                     given leaves out no statement of authority
      6  statements   every entry is a strictly encoded statement
      7  signatures   a key enrolled before that index, by its own issuer, signed it
      8  scope        that key may sign this kind and type at the time of issue
@@ -47,6 +48,7 @@ from verifier.checkpoint import Checkpoint, checkpoint_of, open_checkpoint, pars
 from verifier.errors import Refused
 from verifier.merkle import EMPTY_ROOT
 from verifier.note import VerifierKey, parse_note, parse_vkey
+from verifier.pack import Pack
 from verifier.policy import Policy
 from verifier.statement import parse_statement
 from verifier.tiles import FULL_WIDTH
@@ -65,6 +67,7 @@ def audit(
     log_vkey: str | None = None,
     previous: bytes | None = None,
     policy: Policy | None = None,
+    pack: Pack | None = None,
     tree_only: bool = False,
     processes: int = 1,
     progress: Progress = lambda done, total: None,
@@ -74,12 +77,13 @@ def audit(
 
     `policy` takes the place of the ledger's own, as for a log of others. `previous` is an older
     checkpoint of the same log, `now` Unix seconds, `clock` a monotonic one in seconds for the
-    duration, `progress` hears (entries done, entries in all). With `tree_only` entries may be
-    anything: steps 6 to 12 are left out.
+    duration, `progress` hears (entries done, entries in all). `pack` is a trust pack of this log:
+    nothing may have been left out of it. With `tree_only` entries may be anything: steps 6 to 12
+    are left out.
     Raises `AuditError` if it cannot begin or go on; what is wrong with the log is in the report.
     """
     try:
-        run = _Audit(read, workdays_after, now, log_vkey, previous, policy, tree_only)
+        run = _Audit(read, workdays_after, now, log_vkey, previous, policy, pack, tree_only)
         return run.report(max(1, processes), progress, clock)
     except AuditError:
         raise
@@ -96,6 +100,7 @@ class _Audit:
         log_vkey: str | None,
         previous: bytes | None,
         policy: Policy | None,
+        pack: Pack | None,
         tree_only: bool,
     ) -> None:
         self.read, self.now, self.tree_only = read, now, tree_only
@@ -105,7 +110,7 @@ class _Audit:
         self.log_key = self._log_key(log_vkey)
         self.rules = Rules(self.findings, workdays_after, self.log_key)
         self.previous = self._open_previous(previous)
-        self.policy = policy
+        self.policy, self.pack = policy, pack
 
     # --- steps 1 and 2 -------------------------------------------------------------------------
 
@@ -175,6 +180,14 @@ class _Audit:
             self.findings.add("audit-witnesses-missing", path=CHECKPOINT, detail=detail)
             return ()
 
+    def _pack(self) -> None:
+        """A pack proves what it holds; that it holds all of it, only the whole log shows."""
+        if self.pack is None:
+            return
+        for index, leaf in self.rules.keyring.leaves.items():
+            if index < self.pack.checkpoint.size and self.pack.leaves.get(index) != leaf:
+                self.findings.add("audit-pack-forgetful", index)
+
     # --- the rest ------------------------------------------------------------------------------
 
     def report(
@@ -189,6 +202,7 @@ class _Audit:
             size, signed = checkpoint.size, checkpoint.root
             root = self._entries(checkpoint, processes, progress)
             witnesses = self._witnesses(size)
+            self._pack()
         authorities = self.rules.keyring.authorities
         return AuditReport(
             origin=self.log_key.name,

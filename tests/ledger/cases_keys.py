@@ -3,9 +3,22 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tests.city import City as Trusted
 from tests.ledger.audited import Shown
 from tests.ledger.cases_rules import DECIDED, at_end
-from tests.ledger.logs import CLINIC, DAY, FOOD, NOW, PENALTY, TODAY, City, Made, seeded, signer
+from tests.ledger.logs import (
+    CLINIC,
+    DAY,
+    FOOD,
+    NOW,
+    PENALTY,
+    TODAY,
+    City,
+    Made,
+    log_files,
+    seeded,
+    signer,
+)
 from verifier import kinds
 from verifier.change import (
     change_content,
@@ -15,6 +28,7 @@ from verifier.change import (
     sign_proposal,
 )
 from verifier.note import COSIGNATURE, make_vkey
+from verifier.pack import read_pack
 from verifier.statement import Content, parse_statement
 from verifier.states import DEREGISTERED, REVOKED, SIGNED_AGAIN, SUSPENDED, VALID
 
@@ -426,7 +440,17 @@ def overridden() -> Shown:
     return Shown(city.files(), [], detail="≥ 0: 断电")
 
 
+def forgetful_pack() -> Shown:
+    city = Trusted()
+    city.issue()
+    files = log_files(city.entries, city.log) | {"checkpoint": city.checkpoint()}
+    policy = city.enrolments.pop()
+    options = {"pack": read_pack(city.pack()), "log_vkey": city.log.key.text()}
+    return Shown(files, [("audit-pack-forgetful", policy, None)], options)
+
+
 CASES: Mapping[str, Callable[[], Shown]] = {
+    "audit-pack-forgetful": forgetful_pack,
     "audit-witnesses-overridden": overridden,
     "audit-key-suspended": suspended,
     "audit-key-retired": retired,

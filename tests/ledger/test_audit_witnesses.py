@@ -3,11 +3,14 @@
 import pytest
 
 from ledger.audit.report import AuditReport, render
+from tests.city import ISSUED_AT
+from tests.city import City as Trusted
 from tests.ledger.audited import Shown, found
-from tests.ledger.logs import NOW, City, Files, signer
+from tests.ledger.logs import NOW, City, Files, log_files, signer
 from verifier import kinds
 from verifier.checkpoint import add_cosignatures, cosign
 from verifier.note import NoteSigner, parse_note
+from verifier.pack import read_pack
 from verifier.policy import parse_policy
 
 WITNESSES = [NoteSigner(f"{n}.example", signer(f"witness {n}"), 0x04) for n in ("one", "two")]
@@ -81,3 +84,20 @@ def test_an_override_is_named_though_it_breaks_no_rule(ended: bool) -> None:
         in text
     )
     assert not audited(city, 1 if ended else 0).ok
+
+
+@pytest.mark.parametrize("index", [5, 4, None], ids=["the policy", "a key", "nothing"])
+def test_a_pack_that_leaves_something_out_is_found(index: int | None) -> None:
+    """It proves all that it holds, and counters that hold no other take it."""
+    city = Trusted()
+    city.issue()
+    city.enrolments = [each for each in city.enrolments if each != index]
+    slugs = ["market"] if index == 4 else ["market", "health"]
+    pack = read_pack(city.pack(statuses=[city.status_token(slug) for slug in slugs]))
+    newer = len(city.entries)
+    city.set_witnesses(city.policy_text(3), issued_at=ISSUED_AT)  # not yet known to the pack
+    files = log_files(city.entries, city.log) | {"checkpoint": city.checkpoint()}
+    report = Shown(files, []).audit(pack=pack, log_vkey=city.log.key.text())
+    finds = [] if index is None else [("audit-pack-forgetful", index, None)]
+    assert found(report) == finds
+    assert report.size == newer + 1
