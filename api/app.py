@@ -141,6 +141,7 @@ def seat(app: FastAPI, city: City) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     days = asyncio.create_task(keep_days(services.credits))
+    services.city.witnessing.start()
     services.imports.start()
     yield
     await asyncio.to_thread(services.imports.close)

@@ -27,6 +27,7 @@ from keys.signer import Signer
 from ledger.ledger import Ledger
 from ledger.model import Appended, Committed, Draft
 from ledger.stores.base import Effects, Store
+from ledger.witnessing import Witnessing
 from verifier.authorities import Authorities, EnrolledKey, check_use
 from verifier.statement import SUBJECT_BYTES, Content, Statement, new_subject, sign_statement
 from verifier.trust import Trust, TypeName
@@ -44,6 +45,7 @@ class City:
     settings: Settings
     store: Store
     ledger: Ledger
+    witnessing: Witnessing
     catalogue: Catalogue
     calendar: Calendar
     vault: Vault
@@ -226,5 +228,6 @@ class City:
         }
 
     def close(self) -> None:
+        self.witnessing.close()
         self.ledger.close()
         self.store.close()

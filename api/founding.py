@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.city import City
 from api.custody import city_custody, file_custody
 from api.errors import ServiceError
+from api.finality import policy_at
 from api.keymaking import spare_keys
 from api.officers import Card, check_card
 from api.passphrase import make_passphrase, read_passphrase
@@ -22,12 +23,14 @@ from api.settings import Settings
 from api.signers import Signers
 from api.tables import ENROLMENTS, METADATA
 from api.vault import Vault
+from api.witness_client import WitnessClient
 from keys.custody import Custody, FileCustody
 from keys.errors import KeysError
 from keys.names import cose_key_bytes
 from ledger.ledger import Ledger
 from ledger.model import Appended, Draft
 from ledger.stores import open_store
+from ledger.witnessing import Witnessing
 from verifier.authorities import OPERATOR, Authorities
 from verifier.kinds import GENESIS
 from verifier.note import MLDSA44, NoteSigner, make_vkey
@@ -154,26 +157,39 @@ def open_city(
     random: Callable[[int], bytes] = os.urandom,
 ) -> City:
     """Opens custody, store and ledger, replays the statements of authority, opens the keys that
-    may still sign."""
+    may still sign. Witnesses are looked at before the first write, and asked once the city's
+    `witnessing` is started."""
     files = file_custody(settings, read_passphrase(settings))
     custody = city_custody(settings, files)
     log_signers = _log_signers(custody, settings.origin)
     store = open_store(settings.database_url)
     store.create(METADATA)
+    roll = Roll(store)
+    policy = policy_at(roll)
+    ledger = Ledger.open(
+        store, origin=settings.origin, signers=log_signers, clock=clock, policy=policy
+    )
+    client = WitnessClient()
+    witnessing = Witnessing(
+        ledger,
+        policy,
+        client.post,
+        client.get,
+        seconds=settings.witness_seconds,
+        clock=clock,
+        monotonic=time.monotonic,
+    )
+    ledger.before_first_write(witnessing.look)
     city = City(
         settings=settings,
         store=store,
-        ledger=Ledger.open(
-            store,
-            origin=settings.origin,
-            signers=log_signers,
-            clock=clock,
-        ),
+        ledger=ledger,
+        witnessing=witnessing,
         catalogue=load_catalogue(settings.catalogue),
         calendar=builtin_calendar(),
         vault=Vault(files.open_secret(KEK), files.open_secret(PSEUDONYM), random),
         custody=custody,
-        roll=Roll(store),
+        roll=roll,
         signers=Signers(custody),
         clock=clock,
         random=random,

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.city import City
+from api.finality import Overview, overview
 from keys.errors import ZhenglianError
 
 EXPOSITION = CONTENT_TYPE_LATEST
@@ -65,17 +66,54 @@ class _CityMetrics:
         keys.add_metric([], len(self._city.signers))
         yield keys
         try:
-            size = self._city.ledger.size
+            seen = overview(self._city)
         except ZhenglianError:
             return
-        tree = GaugeMetricFamily("zhenglian_tree_size", "Entries under the published checkpoint.")
-        tree.add_metric([], size)
-        yield tree
+        size = seen.signed
+        yield from _gauges(seen, int(self._city.clock()))
         appended = CounterMetricFamily(
             "zhenglian_appended_entries", "Entries published since this process opened the ledger."
         )
         appended.add_metric([], size - self._opened_at)
         yield appended
+
+
+def _gauges(seen: Overview, now: int) -> Iterator[Metric]:
+    """How far the ledger is signed and final, and each witness of the policy by its address."""
+    plain = {
+        "zhenglian_tree_size": ("Entries under the signed checkpoint.", seen.signed),
+        "zhenglian_final_size": ("Entries under the final checkpoint.", seen.final),
+        "zhenglian_final_behind_seconds": (
+            "Since the first entry that is not final yet was logged.",
+            seen.behind,
+        ),
+        "zhenglian_final_overdue": ("1 if that is longer than allowed.", int(seen.overdue)),
+        "zhenglian_witness_override": (
+            "1 while an override policy is in force.",
+            int(bool(seen.override)),
+        ),
+        "zhenglian_writing_refused": (
+            "1 once the ledger is found to have lost what it signed.",
+            int(seen.refusal is not None),
+        ),
+    }
+    if seen.quorum_at is not None:
+        plain["zhenglian_quorum_age_seconds"] = (
+            "Since the latest cosignature of the final checkpoint.",
+            max(0, now - seen.quorum_at),
+        )
+    for name, (words, value) in plain.items():
+        gauge = GaugeMetricFamily(name, words)
+        gauge.add_metric([], value)
+        yield gauge
+    up = GaugeMetricFamily("zhenglian_witness_up", "Whether it last answered well.", labels=["url"])
+    last = GaugeMetricFamily(
+        "zhenglian_witness_size", "Entries of the largest tree it cosigned.", labels=["url"]
+    )
+    for witness in seen.witnesses:
+        up.add_metric([witness.url], int(witness.up))
+        last.add_metric([witness.url], witness.size)
+    yield from (up, last)
 
 
 class Observed:

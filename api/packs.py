@@ -63,7 +63,8 @@ def make_pack(city: City) -> bytes:
 
 def _make(city: City) -> bytes:
     now = city.now()
-    # States before the checkpoint: what the lists say is then never newer than the tree.
+    # The lists of states are the departments' word and as of now; the register is that of the final
+    # tree, which they may be ahead of while witnesses are waited for.
     tokens = [status_token(city, each) for each in status_lists(city)]
     note = city.ledger.checkpoint()
     size = open_checkpoint(note, city.trust().log_key).size
@@ -124,12 +125,12 @@ class PackCache:
         self._city = city
         self._shelf = make_shelf(city)
         self._lock = threading.Lock()
-        self._made: tuple[tuple[int, int], bytes] | None = None
+        self._made: tuple[tuple[int, int, int], bytes] | None = None
         self._updates: OrderedDict[tuple[bytes, bytes], bytes] = OrderedDict()
 
     def get(self) -> bytes:
-        """A pack that knows every act published so far, and is at most a minute old."""
-        key = (self._city.ledger.size, self._city.now() // _FRESH)
+        """A pack of the final tree that knows every state so far, and is at most a minute old."""
+        key = (self._city.ledger.size, self._city.ledger.final_size, self._city.now() // _FRESH)
         with self._lock:
             if self._made is None or self._made[0] != key:
                 pack = make_pack(self._city)

@@ -62,6 +62,18 @@ class Settings(BaseSettings):
     argon2_mib: int = Field(
         256, ge=64, le=2048, description="Memory in MiB that opening a key of custody takes."
     )
+    witness_seconds: float = Field(
+        5.0,
+        ge=0.1,
+        le=60,
+        description="Seconds that a witness may take to answer; nobody else waits for it.",
+    )
+    final_seconds: int = Field(
+        60,
+        ge=1,
+        le=86_400,
+        description="Seconds after which entries that are not final yet are reported as overdue.",
+    )
     demo: bool = Field(False, description="Whether the start page shows demo keys and samples.")
 
     @property

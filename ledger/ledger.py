@@ -217,7 +217,7 @@ class Ledger:
     def checkpoints(self) -> Checkpoints:
         """Both, of one snapshot. Error: `ledger-not-published`."""
         with self.store.read() as reader:
-            return Checkpoints(self._published(reader), reader.final())
+            return Checkpoints(self._published(reader), self._final_known(reader))
 
     def standing(self) -> Standing:
         """Sizes of head, signed and final tree. Error: `ledger-not-published`."""
@@ -228,10 +228,10 @@ class Ledger:
             return Standing(head, signed, final, since)
 
     def finality(self, index: int) -> Finality:
-        """Whether the entry at `index` is under the final checkpoint (`ledger-out-of-range`)."""
-        if not 0 <= index < self._final_seen:
+        """Whether the final checkpoint covers the entry at `index`; one that is not published yet,
+        or not there, is pending."""
+        if index >= self._final_seen:
             with self.store.read() as reader:
-                self._check_size(reader, index + 1, least=1)
                 if index >= self._final_size(reader):
                     return PENDING
         return FINAL
@@ -331,17 +331,20 @@ class Ledger:
         return published
 
     def _final(self, reader: Reader) -> Published:
-        final = reader.final()
+        final = self._final_known(reader)
         if final is None:
             raise LedgerError("ledger-not-published")
         return final
 
-    def _final_size(self, reader: Reader) -> int:
+    def _final_known(self, reader: Reader) -> Published | None:
         final = reader.final()
-        if final is None:
-            return 0
-        self._final_seen = max(self._final_seen, final.size)
-        return final.size
+        if final is not None:
+            self._final_seen = max(self._final_seen, final.size)
+        return final
+
+    def _final_size(self, reader: Reader) -> int:
+        final = self._final_known(reader)
+        return 0 if final is None else final.size
 
     def _published_now(self, published: Published, final: bool) -> None:
         """By the publisher, in the writing thread."""

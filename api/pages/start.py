@@ -25,6 +25,13 @@ class Sample(NamedTuple):
     colour: Colour
 
 
+class Notice(NamedTuple):
+    """Something that everybody who comes here should know."""
+
+    zh: str
+    en: str
+
+
 class DepartmentCount(NamedTuple):
     """How many licences a department has issued."""
 
@@ -52,6 +59,7 @@ class StartData:
     checkpoint_path: str = "/checkpoint"
     docs_path: str = "/docs"
     audit_command: str = ""
+    notices: Sequence[Notice] = ()
 
 
 class PageState(Protocol):

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.routes.models import FINALITY_WORDS, FinalityName
+
 KeyState = Literal["in-force", "not-yet", "expired", "suspended", "retired", "compromised"]
 
 
@@ -129,6 +131,7 @@ class ChangeShown(BaseModel):
     approver: str | None
     decided_at: str | None
     index: int | None = Field(description="Ledger index of the statement")
+    finality: FinalityName | None = Field(None, description=FINALITY_WORDS)
     proposal: str = Field(description="The signed proposal (COSE_Sign1), for the approver")
 
 

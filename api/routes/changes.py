@@ -14,7 +14,7 @@ from api.errors import ServiceError
 from api.idempotency import Slot
 from api.principals import Role
 from api.routes.authority_models import ChangePage, ChangeShown, OfficersShown
-from api.routes.parts import Cursor, answer_once, before
+from api.routes.parts import Cursor, answer_once, before, with_finality
 from api.rules.days import iso_time
 from keys.names import cose_key_bytes
 from verifier.change import parse_proposal
@@ -119,7 +119,7 @@ def changes(
     rows = use.changes.changes(state=state, before=before(cursor), limit=limit + 1)
     more = len(rows) > limit
     return {
-        "changes": [change_json(use, row) for row in rows[:limit]],
+        "changes": [with_finality(use, change_json(use, row)) for row in rows[:limit]],
         "next": str(rows[limit - 1].number) if more else None,
     }
 
@@ -128,7 +128,7 @@ def changes(
 def show(change_id: ChangeId, use: Use, caller: Caller) -> dict[str, Any]:
     """What it would do, in words, and the proposal itself for whoever approves it."""
     caller.require(*_READERS)
-    return change_json(use, use.changes.change(change_id))
+    return with_finality(use, change_json(use, use.changes.change(change_id)))
 
 
 @router.post(

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from api.routes.models import FINALITY_WORDS, FinalityName
+
 AnswerName = Literal["yes", "no", "unknown"]
 ANSWER_WORDS: dict[AnswerName, str] = {"yes": "是", "no": "否", "unknown": "无法确认"}
 
@@ -69,6 +71,7 @@ class ClaimAnswer(BaseModel):
     replayed: bool = Field(description="The same question had this receipt already")
     index: int = Field(description="Ledger index of the question")
     proof: str
+    finality: FinalityName = Field(description=FINALITY_WORDS)
 
 
 class ReceiptRead(BaseModel):

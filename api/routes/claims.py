@@ -23,7 +23,7 @@ from api.routes.claim_models import (
     QuestionsShown,
     ReceiptRead,
 )
-from api.routes.parts import ID_PATTERN, Cursor, answer_once, before, proof_path
+from api.routes.parts import ID_PATTERN, Cursor, answer_once, before, proof_path, with_finality
 from api.rules.catalogue import Term
 from api.rules.days import iso_time
 from verifier.codec import b64decode, b64encode
@@ -141,9 +141,8 @@ def ask(
 
     request = ["ask", json.dumps(body.model_dump())]  # JSON, for floats have no one CBOR
     kept, repeated = answer_once(use, caller, key, request, write, response)
-    if repeated:
-        return _answered_json(use.claims.answered(caller, kept["question_id"]))
-    return _answered_json(fresh[0])
+    answered = use.claims.answered(caller, kept["question_id"]) if repeated else fresh[0]
+    return with_finality(use, _answered_json(answered))
 
 
 @router.post(

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.routes.models import FINALITY_WORDS, FinalityName
+
 CreditState = Literal[
     "recorded", "disputed", "published", "corrected", "published-disputed", "withdrawn",
     "repaired", "expired", "erased",
@@ -35,6 +37,7 @@ class ActedAnswer(BaseModel):
     index: int = Field(description="Ledger index")
     leaf: str = Field(description="RFC 6962 leaf hash")
     proof: str = Field(description="Path of its inclusion proof")
+    finality: FinalityName = Field(description=FINALITY_WORDS)
     rule_set: str = Field(description="Rule set that the entry follows")
     until: str = Field(description="Last day on which the entry is shown and used")
     due: str | None = Field(None, description="Of a publication: last day on which it was in time")
@@ -47,6 +50,7 @@ class ErasedAnswer(BaseModel):
     index: int
     leaf: str
     proof: str
+    finality: FinalityName = Field(description=FINALITY_WORDS)
 
 
 class ExpiredAnswer(BaseModel):

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.city import City
 from api.context import Use
 from api.errors import ServiceError
+from api.finality import Overview, overview
 from api.observe import EXPOSITION
 from api.routes.models import Readiness
 from keys.errors import ZhenglianError
@@ -32,7 +33,8 @@ async def alive() -> dict[str, str]:
 )
 def ready(use: Use, response: Response) -> dict[str, Any]:
     """The database is in its place and can be written, the ledger is founded, its checkpoint is
-    its own and complete."""
+    its own and complete. `witnesses` says how far it is final; being behind does not make the
+    service unready, having lost what was signed does."""
     checks: dict[str, str] = {}
     try:
         _look(use.city, checks)
@@ -52,10 +54,29 @@ def _look(city: City, checks: dict[str, str]) -> None:
     checks["database"] = f"size {size}"
     if not city.authorities.departments:
         raise ServiceError("city-not-founded")
-    checkpoint = open_checkpoint(city.ledger.checkpoint(), city.trust().log_key)
+    note = city.ledger.signed_checkpoint()
+    checkpoint = open_checkpoint(note, city.trust().log_key, city.authorities.log_pq_key)
     behind = size - checkpoint.size
     checks["checkpoint"] = "current" if behind <= 0 else f"{behind} entries unpublished"
     checks["keys"] = f"{len(city.signers)} open"
+    seen = overview(city)
+    checks["witnesses"] = witnesses_words(seen)
+    if seen.override:
+        checks["witnesses_override"] = seen.override
+    if seen.refusal is not None:
+        raise seen.refusal
+
+
+def witnesses_words(seen: Overview) -> str:
+    """`none`, `current`, or by how much the final checkpoint is behind, and which are down."""
+    if not seen.asked and not seen.pending:
+        return "none"
+    down = [name for each in seen.witnesses if each.error for name in each.names]
+    tail = f"; down: {', '.join(down)}" if down else ""
+    if not seen.pending:
+        return "current" + tail
+    late = "overdue: " if seen.overdue else ""
+    return f"{late}{seen.pending} entries and {seen.behind} seconds behind{tail}"
 
 
 def _file(path: Path, opened: tuple[int, int] | None) -> str:
@@ -75,5 +96,5 @@ def _file(path: Path, opened: tuple[int, int] | None) -> str:
     responses={200: {"description": "OK", "content": {EXPOSITION: {"schema": {"type": "string"}}}}},
 )
 def metrics(request: Request) -> Response:
-    """In the Prometheus text format: requests by route and status, tree size, open keys."""
+    """In the Prometheus text format: requests by route and status, tree sizes, witnesses, keys."""
     return Response(request.app.state.metrics.text(), media_type=EXPOSITION)

@@ -6,11 +6,15 @@ and compressing a bundle takes milliseconds without the interpreter's lock.
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
-from api.context import Use
-from api.routes.models import ConsistencyProof, EntryShown
+from api.context import Services, Use
+from api.finality import until_final, wait_asked
+from api.routes.models import ConsistencyProof, EntryShown, FinalityShown
 from api.static_answer import Static, answer, bundle_file, checkpoint_file
+from ledger.errors import LedgerError
+from ledger.ledger import FINAL, PENDING
 from verifier.codec import b64encode
 from verifier.proof import format_proof
 from verifier.statement import parse_statement
@@ -19,7 +23,16 @@ from verifier.tiles import parse_path
 tiles = APIRouter(prefix="/log", tags=["账本 log (C2SP tlog-tiles)"])
 router = APIRouter(prefix="/v1/log", tags=["账本 log"])
 _TEXT = "text/plain; charset=utf-8"
+FINALITY = "Zhenglian-Finality"
+"""Header of a proof: `final`, or `pending` while the witnesses have not cosigned."""
 Index = Annotated[int, Path(ge=0, lt=2**63, description="Ledger index, from 0")]
+Prefer = Annotated[
+    str | None,
+    Header(
+        description="`wait=<seconds>` (RFC 7240), at most 30: answer when it is final, or then",
+        examples=["wait=10"],
+    ),
+]
 
 
 def _content(media_type: str, format_: str) -> dict[int | str, dict[str, Any]]:
@@ -35,7 +48,8 @@ def _content(media_type: str, format_: str) -> dict[int | str, dict[str, Any]]:
     responses={**_content(_TEXT, "string"), 304: {"description": "Not modified"}},
 )
 def checkpoint(request: Request, use: Use) -> Response:
-    """The latest published checkpoint, a C2SP signed note. 304 where the caller has it already."""
+    """The final checkpoint, a C2SP signed note with the cosignatures that the witness policy asks
+    for. 304 where the caller has it already."""
     return answer(request, checkpoint_file(use.city.ledger.checkpoint()))
 
 
@@ -52,8 +66,8 @@ def checkpoint(request: Request, use: Use) -> Response:
 def tile(path: str, request: Request, use: Use) -> Response:
     """`/log/tile/<L>/<N>[.p/<W>]` and `/log/tile/entries/<N>[.p/<W>]`.
 
-    What one of these paths gives never changes; a path the log does not reach is a 404. Bundles
-    come as gzip where `Accept-Encoding` allows it.
+    What one of these paths gives never changes; a path the log does not reach is a 404. They reach
+    as far as the signed checkpoint. Bundles come as gzip where `Accept-Encoding` allows it.
     """
     where = parse_path(f"tile/{path}")
     ledger = use.city.ledger
@@ -68,9 +82,64 @@ def tile(path: str, request: Request, use: Use) -> Response:
     response_class=Response,
     responses=_content(_TEXT, "string"),
 )
-def proof(index: Index, use: Use) -> Response:
-    """Inclusion of an entry under the latest checkpoint, as C2SP tlog-proof text."""
-    return Response(format_proof(use.city.ledger.proof(index)), media_type=_TEXT)
+async def proof(index: Index, use: Use, prefer: Prefer = None) -> Response:
+    """Inclusion of an entry as C2SP tlog-proof text: under the final checkpoint where that covers
+    it, else under the latest signed one. `Zhenglian-Finality` says which: `final` or `pending`.
+    `Prefer: wait=10` waits up to ten seconds for it to become final."""
+    headers = await _waited(use, prefer, index + 1)
+    proven = await run_in_threadpool(use.city.ledger.prove, index)
+    headers[FINALITY] = proven.finality
+    return Response(format_proof(proven.proof), media_type=_TEXT, headers=headers)
+
+
+@router.get("/finality", summary="是否已终局 Is it final", response_model=FinalityShown)
+async def finality(
+    use: Use,
+    response: Response,
+    size: Annotated[
+        int | None, Query(ge=0, lt=2**63, description="Tree size; default: all that is signed")
+    ] = None,
+    prefer: Prefer = None,
+) -> dict[str, Any]:
+    """Whether a tree of this size is covered by the final checkpoint: `final`, or `pending` while
+    the witnesses have not cosigned it. An entry at index i is final when size i + 1 is."""
+    ledger = use.city.ledger
+    signed, _ = await run_in_threadpool(ledger.checkpoints)
+    wanted = signed.size if size is None else size
+    if wanted > signed.size:
+        raise LedgerError("ledger-out-of-range", f"{wanted}, signed {signed.size}")
+    response.headers.update(await _waited(use, prefer, wanted))
+    signed, final = await run_in_threadpool(ledger.checkpoints)
+    reached = 0 if final is None else final.size
+    done = final is not None and reached >= wanted
+    return {
+        "size": wanted,
+        "finality": FINAL if done else PENDING,
+        "signed_size": signed.size,
+        "final_size": reached,
+    }
+
+
+async def _waited(use: Services, prefer: str | None, size: int) -> dict[str, str]:
+    """Waits if that is asked for and there is something to wait for; the headers that say so."""
+    seconds = wait_asked(prefer)
+    if not seconds:
+        return {}
+    if use.city.ledger.final_seen < size <= await run_in_threadpool(lambda: use.city.ledger.size):
+        await until_final(use.city, size, seconds)
+    return {"Preference-Applied": f"wait={seconds}", "Vary": "Prefer"}
+
+
+@router.get(
+    "/checkpoint",
+    summary="最新签名检查点 The latest signed checkpoint",
+    response_class=Response,
+    responses=_content(_TEXT, "string"),
+)
+def signed_checkpoint(request: Request, use: Use) -> Response:
+    """Signed by the log and not necessarily final yet: it covers everything acknowledged. Counters
+    and auditors take `/log/checkpoint`; this one is for who compares what the log says."""
+    return answer(request, checkpoint_file(use.city.ledger.signed_checkpoint()))
 
 
 @router.get(
@@ -79,10 +148,10 @@ def proof(index: Index, use: Use) -> Response:
 def consistency(
     use: Use,
     old: Annotated[int, Query(ge=1, description="Size of the older tree")],
-    new: Annotated[int | None, Query(ge=1, description="Size of the newer; default: now")] = None,
+    new: Annotated[int | None, Query(ge=1, description="The newer; default: final")] = None,
 ) -> dict[str, Any]:
     """RFC 9162 §2.1.4, hashes in base64."""
-    size = use.city.ledger.size if new is None else new
+    size = use.city.ledger.final_size if new is None else new
     hashes = use.city.ledger.consistency_proof(old, size)
     return {"old": old, "new": size, "hashes": [b64encode(hash_) for hash_ in hashes]}
 

@@ -13,6 +13,10 @@ StateName = Literal[
 ]  # fmt: skip
 
 
+FinalityName = Literal["final", "pending"]
+FINALITY_WORDS = "`pending` until a quorum of witnesses has cosigned a checkpoint that covers it"
+
+
 class IssuedLicence(BaseModel):
     """What the holder is handed."""
 
@@ -24,6 +28,7 @@ class IssuedLicence(BaseModel):
     disclosures: list[str] = Field(description="Everything the statement holds a digest of")
     qr: str = Field(description="Compact QR text that shows the face")
     proof: str = Field(description="Path of its inclusion proof")
+    finality: FinalityName = Field(description=FINALITY_WORDS)
 
 
 class IssuedLicences(BaseModel):
@@ -103,6 +108,7 @@ class ChangedState(BaseModel):
     index: int
     leaf: str
     proof: str
+    finality: FinalityName = Field(description=FINALITY_WORDS)
 
 
 class CheckAnswer(BaseModel):
@@ -255,6 +261,15 @@ class Myself(BaseModel):
 class Readiness(BaseModel):
     status: Literal["ready", "not-ready"]
     checks: dict[str, str] = Field(description="`failed` says why it is not ready")
+
+
+class FinalityShown(BaseModel):
+    """`final`: a quorum of the witnesses cosigned a checkpoint of at least this size."""
+
+    size: int
+    finality: FinalityName
+    signed_size: int = Field(description="Entries acknowledged")
+    final_size: int = Field(description="Entries under the final checkpoint")
 
 
 class ConsistencyProof(BaseModel):

@@ -35,7 +35,21 @@ def answer_once(
     """`api.idempotency.once`, and the header that says whether the answer is a repetition."""
     answer, repeated = once(use.city, caller.client, key, request, write)
     response.headers["Idempotency-Replayed"] = "true" if repeated else "false"
-    return dict(answer), repeated
+    return with_finality(use, answer), repeated
+
+
+def with_finality(use: Services, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer that names ledger entries, each with its finality as of now. Answers are kept
+    without it: by the time of a repetition what was pending may be final."""
+    told = dict(answer)
+    for name, value in answer.items():
+        if isinstance(value, list):
+            told[name] = [
+                with_finality(use, each) if isinstance(each, Mapping) else each for each in value
+            ]
+    if isinstance(index := answer.get("index"), int):
+        told["finality"] = use.city.ledger.finality(index)
+    return told
 
 
 def proof_path(index: int) -> str:

@@ -55,6 +55,7 @@ def test_a_city_is_alive_and_ready(service: Service) -> None:
             "database": f"size {size}",
             "checkpoint": "current",
             "keys": "15 open",
+            "witnesses": "none",
         },
     }
 
@@ -117,7 +118,7 @@ def test_a_city_whose_founding_was_cut_short(tmp_path: Path, template: Template)
     """Keys and tables, and no genesis."""
     settings = settings_of(tmp_path / "var")
     custody = FileCustody(tmp_path / "var" / "custody", settings.passphrase)
-    for name, kind in (("log", "ed25519"), ("operator", "ed25519")):
+    for name, kind in (("log", "ed25519"), ("log-pq", "ml-dsa-44"), ("operator", "ed25519")):
         custody.create(name, kind)
     for name in ("kek", "pseudonym"):
         custody.create_secret(name)
