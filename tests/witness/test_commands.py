@@ -1,14 +1,11 @@
 """`zhenglian witness …` as its operator uses it; one test through a real process and port."""
 
 import json
-import os
-import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -18,16 +15,15 @@ from typer.testing import CliRunner, Result
 from api import cli
 from api.cli import app
 from api.commands import witness as commands
-from api.settings import Settings
 from ledger.stores.witness import open_state
 from ledger.witness import Witness, origin_hash
 from tests.witness.logs import Clock, GrowingLog, signer
+from tests.witness.serving import cheap, serving
 from verifier.note import parse_note, parse_vkey, verify_signatures
 from verifier.policy import parse_policy
 from verifier.split_view import check_split_view, parse_split_view
 
 NAME = "witness.example/w1"
-PASSPHRASE = "the test witness's passphrase"
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A witness whose keys cost little to open; every test has a copy."""
     folder = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            commands,
-            "_settings",
-            lambda folder: Settings.model_construct(
-                data=folder, passphrase=PASSPHRASE, argon2_mib=8
-            ),
-        )
+        patch.setattr(commands, "_settings", cheap)
         assert run("init", NAME, "--folder", folder).exit_code == 0
         yield folder
 
@@ -194,28 +184,6 @@ def test_a_refusal_is_one_line_in_both_languages(
     assert (stopped.value.code, error.count("\n")) == (2, 1)
     assert error.endswith("(witness.db) [witness-state-missing]\n")
     assert "没有见证人的状态文件" in error
-
-
-@contextmanager
-def serving(repo: Path, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """The real command on a free port; its address once it listens."""
-    command = [sys.executable, "-m", "api.cli", "witness", "serve"]
-    environment = {**os.environ, commands.PASSPHRASE: PASSPHRASE}
-    with subprocess.Popen(
-        [*command, "--folder", str(folder), "--port", "0"],
-        cwd=repo,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stderr
-            told = "".join(iter(process.stderr.readline, "  按 Ctrl-C 停止 to stop\n"))
-            found = re.search(r"http://127\.0\.0\.1:\d+", told)
-            assert found, told
-            yield process, found[0]
-        finally:
-            process.kill()
 
 
 def test_serves_at_a_real_port_and_stops_when_asked(repo: Path, folder: Path) -> None:
