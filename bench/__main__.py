@@ -25,6 +25,7 @@ MODULES = (
     "ledger",
     "peers",
     "growth",
+    "http",
     "importing",
     "auditing",
     "custody",

@@ -23,11 +23,13 @@ from tests.decided import possession
 from tests.verifier import twin
 from verifier import kinds
 from verifier.codec import b64decode, base45_decode, cbor_encode
+from verifier.cose_receipt import ConsistencyProof, make_receipt, parse_receipt
 from verifier.kinds import KINDS
 from verifier.pack_update import make_update
 from verifier.proof import proof_to_cbor
 from verifier.qr import PREFIX
 from verifier.statement import Content, parse_statement
+from verifier.transparent import attach_receipts
 
 _BLOCK = re.compile(r"```cddl\n(.*?)```", re.DOTALL)
 _ROW = re.compile(r"^\| (\d+) \| ([a-z-]+) \| (\S+) \| ([\d ]*) \| ?([\d ]*) ?\|$", re.MULTILINE)
@@ -134,6 +136,22 @@ def test_packs_of_compromised_keys_and_updates(fits: Callable[[bytes, str], bool
     assert fits(update, "pack-update")
     assert not fits(update.replace(b"zl-u", b"zl-p"), "pack-update")
     assert not fits(update, "trust-pack")
+
+
+def test_receipts_and_transparent_statements(fits: Callable[[bytes, str], bool]) -> None:
+    city = SampleCity()
+    licence = city.issue()
+    receipt, size = city.receipt(licence.index), len(city.entries)
+    assert fits(receipt, "cose-receipt")
+    key, signature = city.log.key, parse_receipt(receipt).signature
+    path = twin.proof(4, city.entries)
+    append = make_receipt(ConsistencyProof(4, size, tuple(path)), key, signature)
+    assert fits(append, "cose-receipt")
+    assert not fits(append.replace(b"\xa1\x21", b"\xa1\x22", 1), "cose-receipt")
+    whole = attach_receipts(licence.statement, [receipt, append])
+    assert fits(whole, "transparent-statement")
+    assert not fits(licence.statement, "transparent-statement")
+    assert not fits(receipt, "statement")
 
 
 def test_every_entry_of_a_lived_in_ledger(
