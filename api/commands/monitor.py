@@ -30,11 +30,12 @@ from ledger.monitor.begin import locked
 from ledger.monitor.errors import MonitorError
 from ledger.monitor.history import Reading
 from ledger.monitor.report import ALARM, notices, render_round, round_json
-from ledger.monitor.run import Monitor, Round
+from ledger.monitor.round import Round
+from ledger.monitor.run import Monitor
 from ledger.monitor.views import View, pack_view, source_view, witness_view
 from ledger.readside import HttpReadSide, open_source
 from verifier.pack import MAX_PACK, open_pack
-from verifier.policy import MAX_POLICY, parse_policy
+from verifier.policy import MAX_POLICY, Policy, parse_policy
 from verifier.terminal import write_whole
 
 FOUND: Final = 1
@@ -70,6 +71,13 @@ def monitor_command(
         list[str] | None,
         typer.Option(help="见证人网址，可重复 A witness's monitoring address; repeatable"),
     ] = None,
+    policy_witnesses: Annotated[
+        bool,
+        typer.Option(
+            "--policy-witnesses",
+            help="也问现行策略所列的见证人 Ask the witnesses of the policy in force too",
+        ),
+    ] = False,
     pack: Annotated[
         list[str] | None,
         typer.Option(help="要比对的核验包，文件或网址，可重复 A pack to compare; repeatable"),
@@ -123,12 +131,17 @@ def monitor_command(
         processes or os.cpu_count() or 1,
     )
 
-    def views(origin: str) -> list[View]:
-        return [
-            *(witness_view(url, origin, HttpReadSide) for url in witness or ()),
-            *(pack_view(name, _pack(name)) for name in pack or ()),
-            *(source_view(f"other {text}", open_source(text)) for text in other or ()),
-        ]
+    places = [
+        *(pack_view(name, _pack(name)) for name in pack or ()),
+        *(source_view(f"other {text}", open_source(text)) for text in other or ()),
+    ]
+
+    def views(origin: str, in_force: Policy | None) -> list[View]:
+        urls = list(witness or ())
+        if policy_witnesses and in_force is not None:
+            urls += [party.url for party in in_force.witnesses.values() if party.url]
+        asked = [witness_view(url, origin, HttpReadSide) for url in dict.fromkeys(urls)]
+        return [*asked, *places]
 
     with locked(state):
         monitor = Monitor(

@@ -63,16 +63,19 @@ class Mirror(DirectoryReadSide):
         """
         had = edge.size
         for leftovers in (True, False):
-            levels = _Levels(edge)
-            used = self._entries(source, new.size, levels, leftovers, findings)
+            levels, found = _Levels(edge), Findings()
+            used = self._entries(source, new.size, levels, leftovers, found)
             if levels.frontier.root() == new.root:
                 break
             if not used:
                 raise LedgerError("ledger-inconsistent", f"entries {had} to {new.size - 1}")
         for level, n, width in _touched(had, new.size):
-            tile = self._tile(levels, level, n, width)
-            self.write(tile_path(level, n, width), tile)
-            _compare_tile(source, level, n, width, tile, findings)
+            if level:
+                tile = self._tile(levels, level, n, width)
+                self.write(tile_path(level, n, width), tile)
+                _compare_tile(level, n, tile, _served(source, level, n, width), found)
+        for finding in found.listed:
+            findings.add(finding.code, finding.index, path=finding.path, detail=finding.detail)
 
     def commit(self, note: bytes, had: int, size: int) -> None:
         """The checkpoint of what was gathered; then partial files that became full ones go."""
@@ -94,31 +97,34 @@ class Mirror(DirectoryReadSide):
         """Fetches, hashes and keeps the bundles; whether any was left from an earlier attempt."""
         had, used = levels.frontier.size, False
 
-        def fetch(n: int) -> tuple[int, list[bytes], bool]:
+        def fetch(n: int) -> tuple[int, list[bytes], bytes | None, bool]:
             width = min(FULL_WIDTH, size - n * FULL_WIDTH)
+            tile = _served(source, 0, n, width)
             if leftovers and width == FULL_WIDTH and n * FULL_WIDTH >= had:
                 try:
-                    return n, read_bundle(self, n, width), True
+                    return n, read_bundle(self, n, width), tile, True
                 except (LedgerError, Refused):
                     pass
-            return n, read_bundle(source, n, width), False
+            return n, read_bundle(source, n, width), tile, False
 
         bundles = range(had // FULL_WIDTH, -(-size // FULL_WIDTH))
         with ThreadPoolExecutor(READERS, "monitor-read") as readers:
-            for n, entries, left in ahead(readers, fetch, bundles, _AHEAD):
+            for n, entries, tile, left in ahead(readers, fetch, bundles, _AHEAD):
                 used = used or left
                 old = max(0, had - n * FULL_WIDTH)
                 ours = read_bundle(self, n, old) if old else []
                 for position, (mine, theirs) in enumerate(zip(ours, entries, strict=False)):
                     if mine != theirs:
                         index = n * FULL_WIDTH + position
-                        findings.add(
-                            "audit-leaf-differs", index, path=entries_path(n, len(entries))
-                        )
+                        path = entries_path(n, len(entries))
+                        findings.add("audit-leaf-differs", index, path=path)
                 entries[:old] = ours
-                levels.extend([leaf_hash(entry) for entry in entries[old:]])
+                leaves = list(map(leaf_hash, entries))
+                levels.extend(leaves[old:])
                 if not left:
                     self.write(entries_path(n, len(entries)), encode_bundle(entries))
+                self.write(tile_path(0, n, len(leaves)), b"".join(leaves))
+                _compare_tile(0, n, b"".join(leaves), tile, findings)
         return used
 
     def _tile(self, levels: "_Levels", level: int, n: int, width: int) -> bytes:
@@ -130,15 +136,14 @@ class Mirror(DirectoryReadSide):
 
 
 class _Levels:
-    """The hashes that tiles hold, by level, from the edge of an older tree on."""
+    """The hashes that tiles above level 0 hold, from the edge of an older tree on."""
 
     def __init__(self, edge: Frontier) -> None:
         self.frontier = Frontier(edge.size, edge.hashes)
         self._had = edge.size
-        self._rows: list[list[bytes]] = [[]]
+        self._rows: dict[int, list[bytes]] = {}
 
     def extend(self, leaves: list[bytes]) -> None:
-        self._rows[0] += leaves
         self.frontier.extend(leaves, self._on_node)
 
     def before(self, level: int) -> int:
@@ -146,14 +151,12 @@ class _Levels:
         return self._had >> TILE_HEIGHT * level
 
     def nodes(self, level: int) -> list[bytes]:
-        return self._rows[level]
+        return self._rows.get(level, [])
 
     def _on_node(self, height: int, _index: int, node: bytes) -> None:
         level, rest = divmod(height, TILE_HEIGHT)
         if rest == 0:
-            if len(self._rows) <= level:
-                self._rows.append([])
-            self._rows[level].append(node)
+            self._rows.setdefault(level, []).append(node)
 
 
 def _touched(had: int, size: int) -> Iterator[tuple[int, int, int]]:
@@ -169,20 +172,25 @@ def _touched(had: int, size: int) -> Iterator[tuple[int, int, int]]:
         level += 1
 
 
-def _compare_tile(
-    source: ReadSide, level: int, n: int, width: int, tile: bytes, findings: Findings
-) -> None:
-    path = tile_path(level, n, width)
+def _served(source: ReadSide, level: int, n: int, width: int) -> bytes | None:
+    """A tile as the log serves it; None if it does not."""
     try:
-        theirs = read_tile(source, level, n, width)
+        return read_tile(source, level, n, width)
     except LedgerError as error:
         if error.code not in ("ledger-path-absent", "ledger-read-too-large"):
             raise
+        return None
+
+
+def _compare_tile(
+    level: int, n: int, tile: bytes, theirs: bytes | None, findings: Findings
+) -> None:
+    """`tile` as it follows from the entries, and `theirs`."""
+    path = tile_path(level, n, len(tile) // HASH_SIZE)
+    if theirs is None:
         findings.add("audit-file-missing", path=path)
-        return
-    if theirs != tile:
-        wrong = [
-            i for i, (a, b) in enumerate(zip(hashes(tile), hashes(theirs), strict=False)) if a != b
-        ]
+    elif theirs != tile:
+        pairs = zip(hashes(tile), hashes(theirs), strict=False)
+        wrong = [at for at, (mine, other) in enumerate(pairs) if mine != other]
         at = wrong[0] if wrong else min(len(theirs), len(tile)) // HASH_SIZE
         findings.add("audit-tile-differs", path=path, detail=f"hash {at}")

@@ -6,7 +6,7 @@ from typing import Any
 from ledger.audit.findings import Finding
 from ledger.audit.report import where
 from ledger.monitor.findings import FINDINGS, finding_json
-from ledger.monitor.run import Round
+from ledger.monitor.round import Round
 from verifier.report import clock, plain
 
 _SHOWN = 10

@@ -16,75 +16,47 @@ same again: entries are judged anew from the copy, and places are asked again.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from ledger.audit.findings import Finding, Findings
 from ledger.errors import LedgerError
+from ledger.monitor.asking import Asking
 from ledger.monitor.begin import begin
-from ledger.monitor.compare import Relation, Signed, evidence, relate
+from ledger.monitor.cabinet import Cabinet
+from ledger.monitor.compare import Relation, Signed, relate
 from ledger.monitor.errors import MonitorError
 from ledger.monitor.findings import is_alarm
 from ledger.monitor.history import DUE, History, Reading
 from ledger.monitor.mirror import Mirror, Put
 from ledger.monitor.naming import named
-from ledger.monitor.state import Alarm, save
+from ledger.monitor.round import Round
+from ledger.monitor.state import save
 from ledger.monitor.views import LOG, View, source_view
 from ledger.readside import CHECKPOINT, ReadSide
 from verifier.checkpoint import checkpoint_of
 from verifier.errors import Refused
-from verifier.note import VerifierKey, parse_note, parse_vkey
+from verifier.note import parse_note, parse_vkey
 from verifier.policy import Policy
-from verifier.split_view import format_split_view
 from verifier.tiles import FULL_WIDTH, entries_path, tile_path
 
 MIRROR: Final = "mirror"
-EVIDENCE: Final = "evidence"
-MAX_EVIDENCE: Final = 64
-"""Files kept. The first proves it all; each further round of a forked log would add another."""
 PATIENCE: Final = 3600
 """Seconds a log has to show the tree of what it signed."""
 MAX_BEHIND: Final = 3
 """Rounds in which a log may show an older checkpoint than before, as caches do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What a round came to. `before` is the size followed before it, `new` the alarms not known
-    before, `alarms` all that stand, `notices` what could not be checked. `views` are (name, size
-    shown or None, how it compares)."""
-
-    number: int
-    at: int
-    origin: str
-    log_key: str
-    trust: str
-    before: int
-    size: int
-    new: tuple[Finding, ...]
-    alarms: tuple[Alarm, ...]
-    notices: tuple[Finding, ...]
-    views: tuple[tuple[str, int | None, str], ...]
-
-    @property
-    def ok(self) -> bool:
-        """Nothing stands that nobody took note of."""
-        return all(alarm.acknowledged for alarm in self.alarms)
-
-    @property
-    def read(self) -> bool:
-        """The log answered."""
-        return any(name == LOG and size is not None for name, size, _ in self.views)
+Places = Callable[[str, Policy | None], Sequence[View]]
+"""The other places to ask about the log of this origin, under the policy in force now."""
 
 
 class Monitor:
     """Follows the log behind `source`, with its memory in `folder`: one process at a time.
 
     `log_vkey` is the key trusted; without it the log's first entry is taken at its word, once.
-    `policy` takes the place of the log's own. `views` gives the other places of an origin. `clock`
-    tells Unix seconds; all writing goes through `put`. Errors: `MonitorError`.
+    `policy` takes the place of the log's own. `views` gives the other places, at each round.
+    `clock` tells Unix seconds; all writing goes through `put`. Errors: `MonitorError`.
     """
 
     def __init__(
@@ -97,7 +69,7 @@ class Monitor:
         put: Put,
         log_vkey: str | None = None,
         policy: Policy | None = None,
-        views: Callable[[str], Sequence[View]] = lambda origin: (),
+        views: Places = lambda origin, policy: (),
         rechecked: int = 4,
     ) -> None:
         self._folder, self._source, self._clock = folder, source, clock
@@ -116,7 +88,10 @@ class Monitor:
         self.state = begin(folder, source, log_vkey, reading.tree_only, write)
         self.log_key = parse_vkey(self.state.log[0])
         self._log = source_view(LOG, source)
-        self._views = list(views(self.log_key.name))
+        self._places = views
+        self._views: Sequence[View] = ()
+        self._asking = Asking()
+        self._cabinet = Cabinet(folder, write)
         self._new: list[Finding] = []
         self._notices: list[Finding] = []
         mirror = Mirror(folder / MIRROR, write)
@@ -144,6 +119,8 @@ class Monitor:
         self.state.rounds += 1
         if self.state.trust == "first-use":
             self._record(Finding("audit-trusted-on-first-use", detail=self.state.log[0]), now)
+        self._views = self._places(self.log_key.name, self._policy_for(before)[0])
+        self._asking.ask(self._views)
         views = [self._follow(now)]
         views += [self._look(view, now) for view in self._views]
         self._await(now)
@@ -174,7 +151,7 @@ class Monitor:
             return LOG, None, "unread"
         head, size = self.history.head, shown.checkpoint.size
         before = self.history.size
-        relation, hashes = self._relate(shown, self._log)
+        relation, hashes = self._relate(shown, [self._log])
         if relation is Relation.SPLIT and head is not None:
             self._accuse(head, shown, hashes, LOG, now)
             return LOG, size, "split"
@@ -218,7 +195,7 @@ class Monitor:
         if error.code == "ledger-read-failed":
             self._record(Finding("monitor-view-unread", path=LOG, detail=error.detail), now)
             return
-        self.state.await_tree(LOG, shown.note, now)
+        self._keep_for_later(LOG, shown, now)
         if relation is Relation.UNPROVED:
             detail = f"{self.history.size} → {shown.checkpoint.size}"
             self._record(Finding("monitor-fork-unproved", detail=detail), now)
@@ -285,11 +262,11 @@ class Monitor:
             detail = f"{size} < {most}"
             self._record(Finding("monitor-view-behind", path=view.name, detail=detail), now)
         self.state.seen[view.name] = max(size, most)
-        relation, hashes = self._relate(shown, view)
+        relation, hashes = self._relate(shown, [view])
         if relation is Relation.SPLIT and head is not None:
             self._accuse(head, shown, hashes, view.name, now)
         elif relation in (Relation.LATER, Relation.UNPROVED) and size:
-            self.state.await_tree(view.name, shown.note, now)
+            self._keep_for_later(view.name, shown, now)
             if relation is Relation.UNPROVED:
                 detail = f"{size} > {self.history.size}"
                 self._record(Finding("monitor-view-ahead", path=view.name, detail=detail), now)
@@ -306,14 +283,20 @@ class Monitor:
             twin = by_size.setdefault(size, shown)
             if twin.checkpoint.root != shown.checkpoint.root:
                 self._accuse(twin, shown, [], one.view, now)
-            relation, hashes = self._relate(shown, None)
-            if relation is Relation.SPLIT and head is not None:
-                self._accuse(head, shown, hashes, one.view, now)
-            elif relation in (Relation.LATER, Relation.UNPROVED):
+            if size > self.history.size:
                 waiting.append(one)
                 if now - one.since > PATIENCE:
                     self._record(Finding("monitor-not-shown", path=one.view, detail=str(size)), now)
+                continue
+            relation, hashes = self._relate(shown, [])
+            if relation is Relation.SPLIT and head is not None:
+                self._accuse(head, shown, hashes, one.view, now)
         self.state.pending = waiting
+
+    def _keep_for_later(self, view: str, shown: Signed, now: int) -> None:
+        """A checkpoint whose tree is not read yet: what was signed once must not be forgotten."""
+        if self.state.await_tree(view, shown.note, now):
+            self._save()
 
     def _recheck(self, full: int, now: int) -> None:
         """Some of the first `full` bundles and their tiles, in turn: they must be as they were."""
@@ -338,7 +321,7 @@ class Monitor:
         """The checkpoint that a place shows, if the log signed it."""
         log = view.name == LOG
         try:
-            note = view.read()
+            note = view.read() if log else self._asking.answer(view)
             shown = Signed(note, checkpoint_of(parse_note(note), self.log_key))
         except LedgerError as error:
             detail = f"{error.code} {error.detail}".rstrip()
@@ -353,9 +336,10 @@ class Monitor:
             self._second_signature(shown, now)
         return shown
 
-    def _relate(self, shown: Signed, view: View | None) -> tuple[Relation, list[bytes]]:
-        places = [view, self._log, *self._views]
-        tiles = [place.tiles for place in places if place is not None and place.tiles is not None]
+    def _relate(self, shown: Signed, at: Sequence[View]) -> tuple[Relation, list[bytes]]:
+        """To the head; the tree of a larger one is looked for where it was seen, `at`, first."""
+        places = [*at, self._log, *self._views] if at else []
+        tiles = [place.tiles for place in places if place.tiles is not None]
         return relate(self.history.head, self.history.mirror, shown, dict.fromkeys(tiles))
 
     def _accuse(
@@ -364,19 +348,10 @@ class Monitor:
         """Writes the evidence, then the alarm that names it."""
         policy, _ = self._policy_for(max(head.checkpoint.size, shown.checkpoint.size))
         witnesses = [] if policy is None else [party.key for party in policy.witnesses.values()]
-        keys: list[VerifierKey] = [parse_vkey(text) for text in self.state.log]
-        found = evidence((head.note, shown.note), keys, hashes, witnesses)
-        sizes = sorted((head.checkpoint.size, shown.checkpoint.size))
-        bodies = sorted(one.checkpoint.body() for one in (head, shown))
-        mark = sha256("".join(bodies).encode()).hexdigest()[:16]
-        name = f"{EVIDENCE}/split-view-{sizes[0]}-{sizes[1]}-{mark}.txt"
-        kept = {alarm.finding.path for alarm in self.state.alarms}
-        if name not in kept and len(list((self._folder / EVIDENCE).glob("*.txt"))) >= MAX_EVIDENCE:
-            return
-        if not (self._folder / name).exists():
-            self._put(self._folder / name, format_split_view(found))
-        detail = f"{sizes[0]} ≠ {sizes[1]}: {view}"
-        if name not in kept:
+        keys = list(map(parse_vkey, self.state.log))
+        name = self._cabinet.keep((head, shown), hashes, keys, witnesses)
+        if name is not None and all(one.finding.path != name for one in self.state.alarms):
+            detail = f"{head.checkpoint.size} ≠ {shown.checkpoint.size}: {view}"
             self._record(Finding("monitor-split-view", path=name, detail=detail), now)
             self._save()
 

@@ -73,14 +73,14 @@ class State:
         self.alarms.append(Alarm(finding, now))
         return True
 
-    def await_tree(self, view: str, note: bytes, now: int) -> Pending:
-        """Remembers a checkpoint whose tree is not to be had; the oldest go first if too many."""
+    def await_tree(self, view: str, note: bytes, now: int) -> bool:
+        """Remembers a checkpoint whose tree is not to be had, the latest 256; whether it is new."""
         text = note.decode()
-        for one in self.pending:
-            if one.note.partition("\n\n")[0] == text.partition("\n\n")[0]:
-                return one
+        body = text.partition("\n\n")[0]
+        if any(one.note.partition("\n\n")[0] == body for one in self.pending):
+            return False
         self.pending = [*self.pending, Pending(view, text, now)][-MAX_PENDING:]
-        return self.pending[-1]
+        return True
 
 
 def _what(finding: Finding) -> tuple[object, ...]:

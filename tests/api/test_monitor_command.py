@@ -21,16 +21,17 @@ from ledger.monitor.begin import locked
 from ledger.monitor.errors import MonitorError
 from ledger.monitor.findings import FINDINGS, is_alarm
 from ledger.monitor.report import ALARM, render_round
-from ledger.monitor.run import Round
+from ledger.monitor.round import Round
 from ledger.monitor.state import Alarm
 from tests.city import City as PackCity
-from tests.ledger.logs import City, log_files
+from tests.ledger.logs import City, Memory, log_files
 from tests.monitor.follow import other_history, served, shown
 
 CITY = City()
 CITY.fill(60)
 FORKED = other_history(CITY, 20)
 VKEY = CITY.log.key.text()
+PACK = "pack city.pack"
 
 
 @pytest.fixture
@@ -161,12 +162,15 @@ def test_key_and_policy_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     city.issue()
     write(tmp_path / "log", {**log_files(city.entries, city.log), "checkpoint": city.checkpoint()})
     Path("city.pack").write_bytes(city.pack())
+    monkeypatch.setattr("api.commands.monitor.HttpReadSide", lambda url: Memory({}))
     Path("policy").write_text(city.policy_text(3), encoding="utf-8")
     words = ("log", "--trust", "city.pack", "--policy", "policy", "--pack", "city.pack")
-    result = run(*words, "--json")
+    result = run(*words, "--json", "--policy-witnesses")
     answer = json.loads(result.stdout)
+    asked = [one["name"] for one in answer["places"]]
+    assert asked == ["log", *(f"witness https://{one.name}/" for one in city.witnesses), PACK]
     assert (answer["trust"], answer["log_key"]) == ("given", city.log.key.text())
-    assert answer["places"][1]["is"] == "same"
+    assert answer["places"][-1]["is"] == "same"
     assert "audit-witnesses-missing" not in {one["code"] for one in answer["alarms"]}
     Path("city.pack").write_bytes(b"")
     assert refusal(run(*words)) == "cose-malformed"
@@ -252,9 +256,9 @@ def test_it_keeps_on_until_it_is_ended(log: Path, tmp_path: Path) -> None:
     """A real process: round after round, an alarm in between, SIGTERM, the status of the last."""
     zhenglian = Path(sys.executable).with_name("zhenglian")
     words = [
-        zhenglian,
+        str(zhenglian),
         "monitor",
-        log,
+        str(log),
         "--vkey",
         VKEY,
         "--state",

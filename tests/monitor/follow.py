@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger.monitor.history import Reading
-from ledger.monitor.run import Monitor, Round
+from ledger.monitor.round import Round
+from ledger.monitor.run import Monitor
 from ledger.monitor.views import View
 from ledger.readside import CHECKPOINT
 from tests.ledger.audited import plain_days
@@ -66,7 +67,7 @@ class Following:
             reading,
             clock=lambda: self.now,
             put=put_with,
-            views=lambda origin: self.views,
+            views=lambda origin, policy: self.views,
             **options,
         )
 

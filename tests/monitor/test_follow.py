@@ -158,7 +158,7 @@ def test_a_fork_withdrawn_is_proved_from_what_was_kept(following: Following) -> 
 
 
 def test_evidence_files_are_bounded(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.monitor.run.MAX_EVIDENCE", 2)
+    monkeypatch.setattr("ledger.monitor.cabinet.MAX_EVIDENCE", 2)
     monitor = following.start()
     for size in range(400, 405):
         following.source.show(shown(FORKED, size))

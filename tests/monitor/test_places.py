@@ -1,6 +1,7 @@
 """Where else the log's checkpoints are seen: real witnesses, trust packs, HTTP, policies, others'
 logs."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import LedgerError
-from ledger.monitor.run import Round
+from ledger.monitor.asking import Asking
+from ledger.monitor.round import Round
 from ledger.monitor.views import View, pack_view, witness_view
 from ledger.readside import CHECKPOINT, DirectoryReadSide, HttpReadSide
 from ledger.stores.witness import create_state
@@ -103,6 +105,28 @@ def test_a_witness_that_never_heard_of_the_log(tmp_path: Path) -> None:
         done = Following(tmp_path / "state", Shown(shown(LOG, 40)), LOG, [view]).round()
     assert (done.ok, done.views[1][1:]) == (True, (None, "unread"))
     assert "monitor-view-unread" in noticed(done)
+
+
+def test_a_place_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    """Its answer is taken when it comes; until then it is not asked twice."""
+    let_go, asked = threading.Event(), 0
+
+    def hang() -> bytes:
+        nonlocal asked
+        asked += 1
+        let_go.wait(30)
+        return shown(FORKED, 30)[CHECKPOINT]
+
+    one = Following(tmp_path, Shown(shown(LOG, 40)), LOG, [View("witness w", hang)])
+    monitor = one.start()
+    monitor._asking = Asking(0.01)
+    for _ in range(2):
+        done = monitor.round()
+        assert (done.ok, done.size, done.views[1]) == (True, 40, ("witness w", None, "unread"))
+    assert asked == 1
+    let_go.set()
+    monitor._asking = Asking()
+    assert codes(monitor.round()) == ["monitor-split-view"]
 
 
 # --- two servers ---------------------------------------------------------------------------------
