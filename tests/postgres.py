@@ -154,6 +154,10 @@ class Server:
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
+    def alive(self) -> bool:
+        """Whether it runs; one that its disk failed has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self) -> None:
         """As quickly as it may be: the data are thrown away."""
         if self._process is not None and self._process.poll() is None:
@@ -204,6 +208,17 @@ def running(**settings: str) -> Iterator[Server]:
         yield server
     finally:
         server.close()
+
+
+def contents(url: str) -> bytes:
+    """Every value of every table of a database, as it is kept."""
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+    kept: list[bytes] = []
+    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        for (name,) in cursor.execute(tables).fetchall():
+            with cursor.copy(f"COPY {name} TO STDOUT (FORMAT BINARY)".encode()) as copy:
+                kept += map(bytes, copy)
+    return b"".join(kept)
 
 
 def _has_group(name: str) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.broken import disk, faults, kill, syscalls
+from tests.broken import disk, faults, kill, server, syscalls
 from tests.broken.check import Verdict
 from tests.broken.ground import Ground, Part
 from tests.broken.summary import Outcome, Unavailable
@@ -24,6 +24,10 @@ PARTS: Mapping[str, Part] = {
     "ext4": Part(disk.aborted, bounded=2, rounds=60),
     "power": Part(disk.power_cut, bounded=3, rounds=100),
     "syscalls": Part(syscalls.failed_once, bounded=6, rounds=100_000),
+    "postgres": Part(server.killed, bounded=3, rounds=150),
+    "commit": Part(server.in_commit, bounded=2, rounds=100),
+    "standby": Part(server.promoted, bounded=1, rounds=40),
+    "postgres-full": Part(server.full, bounded=2, rounds=50),
 }
 
 
