@@ -261,3 +261,11 @@ def test_sizes_are_bounded() -> None:
 def test_a_note_full_of_witnesses_fits() -> None:
     lines = tuple(witness(i).sign(HEAD.body(), 1000) for i in range(1, MAX_DEFINITIONS + 1))
     assert len(parse_note(format_note(Note(HEAD.body(), lines))).signatures) == MAX_DEFINITIONS
+
+
+def test_how_few_are_enough() -> None:
+    """Without addresses every witness is a party of its own; see also test_logged_policy."""
+    policy = parse_policy(EXAMPLE)
+    assert policy.least() == 3
+    assert policy.parties() == list(WITNESSES)
+    assert parse_policy("quorum none\n").least() == 0
