@@ -8,7 +8,7 @@ import ssl
 import threading
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from socket import SHUT_RDWR, SO_KEEPALIVE, SOL_SOCKET, create_connection
+from socket import SHUT_RDWR, SO_KEEPALIVE, SOL_SOCKET, create_connection, socket
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -98,7 +98,13 @@ class WitnessClient:
                 if fresh or late.is_set():
                     raise
                 raise _Stale from error
-            return self._read(connection, server, answer)
+            data = answer.read(MAX_ANSWER + 1)
+            if late.is_set():  # cut off, which looks like an end
+                raise TimeoutError
+            if answer.length and len(data) <= MAX_ANSWER:
+                raise ConnectionError("cut short")
+            self._keep(connection, server, answer)
+            return HttpAnswer(answer.status, answer.headers.get("Content-Type", ""), data)
         except (OSError, HTTPException, ValueError, AttributeError) as error:
             connection.close()
             if late.is_set() or isinstance(error, TimeoutError):
@@ -110,16 +116,14 @@ class WitnessClient:
         finally:
             clock.cancel()
 
-    def _read(self, connection: "_Connection", server: _Server, answer: HTTPResponse) -> HttpAnswer:
-        data = answer.read(MAX_ANSWER + 1)
+    def _keep(self, connection: "_Connection", server: _Server, answer: HTTPResponse) -> None:
+        """For the next request, if the answer was read to its end and the server keeps it too."""
         if answer.isclosed() and not answer.will_close:
             with self._lock:
-                connection, spare = self._idle.setdefault(server, connection), connection
-            if spare is not connection:
-                spare.close()
-        else:
-            connection.close()
-        return HttpAnswer(answer.status, answer.headers.get("Content-Type", ""), data)
+                kept = self._idle.setdefault(server, connection)
+            if kept is connection:
+                return
+        connection.close()
 
 
 class _Stale(Exception):
@@ -132,21 +136,22 @@ class _Connection(HTTPConnection):
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
         super().__init__(host, port)
         self._tls = context
+        self._wire: socket | None = None  # also when only an answer still reads from it
         self.default_port = 443 if context is not None else 80
 
     def connect(self) -> None:
         self.sock = create_connection((self.host, self.port), self.timeout)
+        self._wire = self.sock
         self.sock.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
         if self._tls is not None:
             wrapped = self._tls.wrap_socket(
                 self.sock, server_hostname=self.host, do_handshake_on_connect=False
             )
-            self.sock = wrapped
+            self.sock = self._wire = wrapped
             wrapped.do_handshake()
 
     def cut(self) -> None:
         """Ends whatever waits for this connection."""
-        sock = self.sock
-        if sock is not None:
+        if self._wire is not None:
             with suppress(OSError, ValueError):
-                sock.shutdown(SHUT_RDWR)
+                self._wire.shutdown(SHUT_RDWR)

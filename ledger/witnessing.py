@@ -215,17 +215,18 @@ class Witnessing:
 
     def _askers_for(self, policy: Policy | None) -> list[Asker]:
         """One for each address of the policy; those there were keep what they know."""
-        wanted: dict[str, list[tuple[str, VerifierKey]]] = {}
-        for name, witness in {} if policy is None else policy.witnesses.items():
+        wanted: dict[str, list[str]] = {}
+        witnesses = {} if policy is None else policy.witnesses
+        for name, witness in witnesses.items():
             if witness.url:
-                wanted.setdefault(witness.url.rstrip("/"), []).append((name, witness.key))
+                wanted.setdefault(witness.address, []).append(name)
         with self._changing:
             askers = {}
-            for url, parties in wanted.items():
-                asker = self._askers.get(url) or self._asker(url)
-                asker.names = tuple(name for name, _ in parties)
-                asker.keys = tuple(key for _, key in parties)
-                askers[url] = asker
+            for address, names in wanted.items():
+                asker = self._askers.get(address) or self._asker(witnesses[names[0]].url)
+                asker.names = tuple(names)
+                asker.keys = tuple(witnesses[name].key for name in names)
+                askers[address] = asker
             self._askers = askers
             return list(askers.values())
 
