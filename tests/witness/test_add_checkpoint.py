@@ -282,6 +282,16 @@ class TestEvidence:
             view = make_split_view((found.note, found.against), log.witnessed.keys, found.hashes)
             assert check_split_view(view).second_at_first == fork.root(size)
 
+    def test_hashes_that_lead_nowhere_convict_nobody(self, tmp_path: Path) -> None:
+        log = GrowingLog().grow(3)
+        witness = new_witness(tmp_path, log)
+        witness.add_checkpoint(log.request(0))
+        log.grow(3)
+        made_up = [b"x" * 32] * len(log.proof(3))
+        answer = witness.add_checkpoint(format_add_checkpoint(3, made_up, log.checkpoint()))
+        refused(answer, 422, "witness-inconsistent")
+        assert [one.kind for one in state_of(witness).evidence()] == [UNPROVEN]
+
     def test_a_wrong_proof_of_an_honest_log_is_forgotten_when_a_right_one_comes(
         self, tmp_path: Path
     ) -> None:
