@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.context import Services
 from api.errors import ServiceError
+from api.finality import until_final, wait_asked
 from api.problems import documented
 from api.register import Logged
 from api.register_bulk import Bulk, Lines, logged_json
@@ -71,7 +72,8 @@ async def log_entry(request: Request) -> Response:
     """Takes one COSE statement of kind `document`, by a key of the caller's department.
 
     The answer comes when it is durable and under a signed checkpoint; `finality` tells whether
-    witnesses enough have cosigned one that covers it. The same bytes again give the same index.
+    witnesses enough have cosigned one that covers it; `Prefer: wait=10` waits so many seconds for
+    that. The same bytes again give the same index.
     """
     use: Services = request.app.state.services
     now = use.city.now()
@@ -80,6 +82,10 @@ async def log_entry(request: Request) -> Response:
     raw = await read_body(request, MAX_STATEMENT)
     found = use.registrar.check_or_find(raw, caller, now)
     logged = found if isinstance(found, Logged) else await use.registrar.log(found)
+    seconds = wait_asked(request.headers.get("prefer"))
+    if seconds and not logged.final:
+        await until_final(use.city, logged.index + 1, seconds)
+        logged = logged._replace(final=logged.index < use.city.ledger.final_seen)
     status = 200 if logged.existing else 201
     return Response(logged_json(logged), status, media_type="application/json")
 

@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from api.concise import MEDIA_TYPE
 from api.context import Services, Use
 from api.errors import ServiceError
+from api.finality import until_final, wait_asked
 from api.register import Logged
 from api.routes.register import STATEMENT_TYPES, check_media_type, read_body
 from ledger.errors import LedgerError
@@ -21,6 +22,8 @@ from verifier.transparent import MAX_TRANSPARENT, detach_receipts, is_transparen
 
 router = APIRouter(tags=["透明服务 SCITT"])
 COSE, CBOR = "application/cose", "application/cbor"
+WAIT = 2
+"""Seconds that a registration waits for witnesses before it says where to ask again."""
 RETRY_AFTER = 1
 """Seconds after which witnesses may have answered."""
 _ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -55,8 +58,9 @@ _RUNNING = {"description": "尚待见证 Not final yet: ask again at Location af
     },
 )
 async def register(request: Request) -> Response:
-    """As `POST /v1/log/entries`, answered with the receipt. Of a statement of any kind that is in
-    the ledger already, its receipt is given."""
+    """As `POST /v1/log/entries`, answered with the receipt, for which it waits a little, or as long
+    as `Prefer: wait=10` says. Of a statement of any kind that is in the ledger already, its receipt
+    is given."""
     use: Services = request.app.state.services
     now = use.city.now()
     caller = use.callers.of(request, now)
@@ -66,6 +70,9 @@ async def register(request: Request) -> Response:
         raw = detach_receipts(raw)[0]  # of other services; they are not signed, nor logged
     found = use.registrar.check_or_find(raw, caller, now)
     logged = found if isinstance(found, Logged) else await use.registrar.log(found)
+    if not logged.final:
+        seconds = wait_asked(request.headers.get("prefer")) or WAIT
+        await until_final(use.city, logged.index + 1, seconds)
     receipt = await run_in_threadpool(use.receipts.inclusion, logged.index)
     return _answer(request, use, logged.leaf.hex(), receipt, 201, 303)
 

@@ -1,11 +1,13 @@
 """The ledger as a SCITT Transparency Service: its resources, its receipts, its refusals."""
 
+import threading
 from typing import Any
 
 import cbor2
 import pytest
 from httpx2 import Response
 
+from api.routes import scitt
 from keys.names import kid, parse_cose_key
 from keys.suites import BY_NAME
 from ledger.model import Published
@@ -54,6 +56,8 @@ def make_pending(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on a witness has to cosign, and none does."""
     key = make_vkey("witness.example", signer("a witness").public, COSIGNATURE)
     policy = parse_policy(f"witness w {key.text()} https://w.example\nquorum w\n")
+    service.city.witnessing.close()
+    monkeypatch.setattr(scitt, "WAIT", 0)
     publisher = service.city.ledger._sequencer._publisher  # type: ignore[union-attr]
     monkeypatch.setattr(publisher, "_policy", lambda _size: policy)
 
@@ -189,6 +193,29 @@ def test_no_receipt_before_witnesses_have_cosigned(
     assert software.post(statement).json()["finality"] == "final"
     bulk = software.bulk(b"")[-1]
     assert bulk["done"] is True
+
+
+def test_a_registration_waits_for_witnesses(
+    software: Software, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, over = software.service, threading.Event()
+    make_pending(service, monkeypatch)
+
+    def witnesses() -> None:
+        while not over.wait(0.05):
+            finalise(service)
+
+    thread = threading.Thread(target=witnesses)
+    thread.start()
+    try:
+        for send in (post, Software.post):
+            headers = {**COSE, "Prefer": "wait=30"}
+            answer = send(software, software.sign(), headers=headers, follow_redirects=False)
+            assert answer.status_code == 201
+        assert answer.json()["finality"] == "final"
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_what_is_final_keeps_its_receipt_while_others_wait(
