@@ -12,10 +12,11 @@ from ledger.audit.findings import Severity
 from ledger.audit.run import audit
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
+from ledger.publisher import PolicyAt, no_witnesses
 from ledger.readside import LedgerReadSide, read_bundle, read_tile
 from ledger.stores import open_store
 from tests.broken import load
-from tests.broken.writers import Said
+from tests.broken.writers import Said, open_ledger
 from tests.ledger.appender import APP, SEEN
 from tests.ledger.audited import OPTIONS
 from verifier.checkpoint import Checkpoint, open_checkpoint
@@ -51,30 +52,32 @@ class Verdict:
         return not (self.lost or self.doubled or self.wrong)
 
 
-def check(url: str, said: Said, *, restarted: bool = False) -> Verdict:
+def check(
+    url: str, said: Said, *, restarted: bool = False, policy: PolicyAt = no_witnesses
+) -> Verdict:
     """Everything, of the log at `url` as its last writers left it; then as the next start finds
     it, which must not change what is there. `restarted`: power was lost, after which a start may
     have to sign again what it finds (`ledger.stores.base`, publish)."""
     verdict = Verdict()
     try:
-        _check(url, said, restarted, verdict)
+        _check(url, said, restarted, policy, verdict)
     except (LedgerError, Refused) as error:
         verdict.wrong.append(f"the log cannot be read: {error}")
     verdict.wrong += said.unexpected
     return verdict
 
 
-def _check(url: str, said: Said, restarted: bool, verdict: Verdict) -> None:
+def _check(url: str, said: Said, restarted: bool, policy: PolicyAt, verdict: Verdict) -> None:
     store = open_store(url)
     store.create(APP)  # as every start does; a writer may have died before it had done so
     city = load.city()
     if restarted:
-        Ledger.open(store, origin=city.origin, signers=[city.log], clock=lambda: 0.0).close()
+        open_ledger(store, policy=policy).close()
     if said.acknowledged:
         # With no key nothing can be repaired: what is published covers what was acknowledged.
         reader = Ledger.open(store, origin=city.origin, signers=[], clock=lambda: 0.0)
         _check_answers(reader, said, verdict)
-    with Ledger.open(store, origin=city.origin, signers=[city.log], clock=lambda: 0.0) as ledger:
+    with open_ledger(store, policy=policy) as ledger:
         said.notes |= {ledger.checkpoint(), ledger.signed_checkpoint()}
         leaves = _check_tree(ledger, said, verdict)
         with store.read() as snapshot:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.broken import disk, faults, kill, server, syscalls
+from keys.errors import ZhenglianError
+from tests.broken import disk, faults, kill, server, syscalls, witnesses
 from tests.broken.check import Verdict
 from tests.broken.ground import Ground, Part
 from tests.broken.summary import Outcome, Unavailable
@@ -28,6 +29,8 @@ PARTS: Mapping[str, Part] = {
     "commit": Part(server.in_commit, bounded=2, rounds=100),
     "standby": Part(server.promoted, bounded=1, rounds=40),
     "postgres-full": Part(server.full, bounded=2, rounds=50),
+    "witnesses": Part(witnesses.misbehaving, bounded=6, rounds=200),
+    "brought-back": Part(witnesses.brought_back, bounded=2, rounds=60),
 }
 
 
@@ -44,5 +47,5 @@ def run(name: str, rounds: int | None, seed: int) -> Iterator[Outcome]:
                 yield outcome
         except Unavailable as reason:
             yield Outcome(name, unavailable=str(reason))
-        except AssertionError as error:
+        except (AssertionError, ZhenglianError) as error:
             yield Outcome(name, verdict=Verdict(wrong=[str(error)]))
