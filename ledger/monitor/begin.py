@@ -22,6 +22,8 @@ from verifier.tiles import FULL_WIDTH
 def begin(folder: Path, source: ReadSide, log_vkey: str | None, tree_only: bool, put: Put) -> State:
     """What is remembered in `folder`, or a new memory under the key given or, without one, under
     the key that the log itself names. Errors: `monitor-other-log`, `monitor-no-log-key`."""
+    for draft in (*folder.glob(".*.new"), *folder.glob("*/.*.new")):
+        draft.unlink(missing_ok=True)  # of a process that was killed as it wrote
     state = load(folder)
     if state is not None:
         if (log_vkey or state.log[0], tree_only) != (state.log[0], state.tree_only):

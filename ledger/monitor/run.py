@@ -36,6 +36,7 @@ from ledger.monitor.views import LOG, View, source_view
 from ledger.readside import CHECKPOINT, ReadSide
 from verifier.checkpoint import checkpoint_of
 from verifier.errors import Refused
+from verifier.evidence import NOT_HERE
 from verifier.note import parse_note, parse_vkey
 from verifier.policy import Policy
 from verifier.tiles import FULL_WIDTH, entries_path, tile_path
@@ -329,6 +330,7 @@ class Monitor:
             return None
         except Refused as error:
             code = "audit-checkpoint-refused" if log else "monitor-view-refused"
+            code = "monitor-view-unread" if error.code in NOT_HERE else code
             path = CHECKPOINT if log else view.name
             self._record(Finding(code, path=path, detail=error.code), now)
             return None

@@ -1,6 +1,7 @@
 """Where else checkpoints of the log are seen: at witnesses, in trust packs, at its mirrors."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NamedTuple
 
 from ledger.readside import CHECKPOINT, ReadSide
@@ -37,5 +38,17 @@ def witness_view(url: str, origin: str, open_url: Callable[[str], ReadSide]) -> 
 
 
 def pack_view(name: str, fetch: Callable[[], bytes]) -> View:
-    """The checkpoint that a trust pack rests on; the pack is checked as counters check it."""
-    return View(f"pack {name}", lambda: open_pack(fetch(), thorough=True).checkpoint)
+    """The checkpoint that a trust pack rests on. The pack is checked as counters check it when
+    they synchronise, once: the same bytes need it no second time."""
+    checked: dict[bytes, bytes] = {}
+
+    def read() -> bytes:
+        data = fetch()
+        digest = sha256(data).digest()
+        if digest not in checked:
+            note = open_pack(data, thorough=True).checkpoint
+            checked.clear()
+            checked[digest] = note
+        return checked[digest]
+
+    return View(f"pack {name}", read)

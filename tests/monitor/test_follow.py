@@ -449,6 +449,24 @@ def test_a_damaged_folder_is_refused(
     assert caught.value.code == "monitor-state-damaged"
 
 
+def test_another_history_in_the_folder_is_refused(following: Following) -> None:
+    """Whole, and signed by the log; but not the one whose signatures were checked."""
+    other = Following(following.folder.parent / "other", Shown(shown(FORKED, 300)), FORKED)
+    assert other.round().size == 300
+    shutil.rmtree(following.folder / "mirror")
+    shutil.copytree(other.folder / "mirror", following.folder / "mirror")
+    with pytest.raises(MonitorError) as caught:
+        following.round()
+    assert caught.value.code == "monitor-state-damaged"
+
+
+def test_drafts_of_a_killed_process_are_cleared(following: Following) -> None:
+    draft = following.folder / ".state.json.123.new"
+    draft.write_text("{")
+    assert following.round().ok
+    assert not draft.exists()
+
+
 def test_damaged_tiles_are_noticed_when_they_are_asked(following: Following) -> None:
     (following.folder / "mirror" / tile_path(0, 0)).unlink()
     following.source.show(shown(CITY, 200))
