@@ -62,12 +62,12 @@ class LedgerError(ZhenglianError):
             "the published checkpoint is not signed by this ledger key",
         ),
         "ledger-rolled-back": (
-            "账本落后于已发布的检查点，疑似回滚，拒绝写入",
-            "the ledger is behind its published checkpoint, as after a rollback; it will not write",
+            "账本落后于自己签署过的检查点，疑似回滚，拒绝写入；见 docs/operating.md“账本回滚”",
+            "the ledger is behind what it signed, so it will not write: see docs/operating.md",
         ),
         "ledger-forked": (
-            "同一大小出现两个不同的树根",
-            "two different roots exist for one tree size",
+            "同一大小出现两个不同的树根；见 docs/operating.md“账本回滚”",
+            "two different roots exist for one tree size: see docs/operating.md",
         ),
         "ledger-inconsistent": (
             "账本数据前后不一致",
