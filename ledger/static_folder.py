@@ -32,10 +32,14 @@ def replace_file(folder: Path, name: str, data: bytes) -> set[Path]:
         made.add(parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(target.name + TEMPORARY)
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
     temporary.replace(target)
     return made
 
