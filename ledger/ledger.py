@@ -18,13 +18,12 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self, TypeVar, overload
 
 from ledger.errors import LedgerError
-from ledger.model import Checkpoints, Committed, Draft, Head, Published, Standing
-from ledger.publisher import PolicyAt, Publisher, no_witnesses, read_published
+from ledger.model import Checkpoints, Committed, Draft, Published, Standing
+from ledger.publisher import PolicyAt, Publisher, no_witnesses
 from ledger.sequencer import Sequencer
+from ledger.stored import check_head, check_published, stored_tile, stored_tree
 from ledger.stores.base import Effects, Reader, Store
-from verifier.checkpoint import Checkpoint, open_checkpoint
-from verifier.errors import Refused
-from verifier.merkle import HASH_SIZE, Frontier
+from verifier.checkpoint import Checkpoint
 from verifier.note import NoteSigner, VerifierKey
 from verifier.proof import TlogProof, format_proof
 from verifier.tiles import FULL_WIDTH, TileTree, encode_bundle
@@ -94,10 +93,10 @@ class Ledger:
         key = signers[0].key if signers else None
         with store.read() as reader:
             head = reader.head()
-            _check_head(reader, head)  # 1
+            check_head(reader, head)  # 1
             for published in (reader.published(), reader.final()):
                 if published is not None:
-                    _check_published(reader, head, published, origin, key)  # 2
+                    check_published(reader, head, published, origin, key)  # 2
         ledger = cls(store, origin, [signer.key for signer in signers])
         if signers:
             publisher = Publisher(store, origin, signers, clock, policy, ledger._published_now)
@@ -251,7 +250,7 @@ class Ledger:
             head = reader.head()
             if seen.size > head.size:
                 raise LedgerError("ledger-rolled-back", f"size {head.size}, signed {seen.size}")
-            if _tree(reader, seen.size).root() != seen.root:
+            if stored_tree(reader, seen.size).root() != seen.root:
                 raise LedgerError("ledger-forked", f"size {seen.size}")
 
     # read side
@@ -260,7 +259,7 @@ class Ledger:
         """The first `width` hashes of a tile of the published tree (`ledger-out-of-range`)."""
         with self.store.read() as reader:
             self._check_tile(reader, level, n, width)
-            return _read_tile(reader, level, n, width)
+            return stored_tile(reader, level, n, width)
 
     def entry_bundle(self, n: int, width: int = FULL_WIDTH) -> bytes:
         """The first `width` entries of bundle `n` (`ledger-out-of-range`)."""
@@ -312,7 +311,7 @@ class Ledger:
                 under, finality = final, FINAL
             if not 0 <= index < under.size:
                 raise LedgerError("ledger-out-of-range", f"index {index} of {under.size}")
-            hashes = _tree(reader, under.size).inclusion_proof(index)
+            hashes = stored_tree(reader, under.size).inclusion_proof(index)
             return Proven(TlogProof(index, tuple(hashes), under.note), finality)
 
     def proof(self, index: int) -> TlogProof:
@@ -372,47 +371,4 @@ class Ledger:
             if size is None:
                 size = self._final_size(reader)
             self._check_size(reader, size, least=0)
-            yield _tree(reader, size)
-
-
-def _tree(reader: Reader, size: int) -> TileTree:
-    return TileTree(size, lambda level, n, width: _read_tile(reader, level, n, width))
-
-
-def _read_tile(reader: Reader, level: int, n: int, width: int) -> bytes:
-    if level:
-        data = reader.tile(level, n)[: width * HASH_SIZE]
-    else:
-        data = b"".join(reader.leaf_hashes(n * FULL_WIDTH, width))
-    if len(data) != width * HASH_SIZE:
-        raise LedgerError("ledger-inconsistent", f"tile {level}/{n} has {len(data)} bytes")
-    return data
-
-
-def _check_head(reader: Reader, head: Head) -> None:
-    last = reader.last_index()
-    if (-1 if last is None else last) != head.size - 1:
-        raise LedgerError("ledger-inconsistent", f"size {head.size}, last entry {last}")
-    try:
-        from_edge = Frontier(head.size, head.frontier).root()
-    except Refused as error:
-        raise LedgerError("ledger-inconsistent", f"frontier: {error}") from error
-    if from_edge != head.root or _tree(reader, head.size).root() != head.root:
-        raise LedgerError("ledger-inconsistent", "the root does not match its tiles")
-
-
-def _check_published(
-    reader: Reader, head: Head, published: Published, origin: str, key: VerifierKey | None
-) -> None:
-    try:
-        checkpoint: Checkpoint = read_published(published)
-        if checkpoint.origin != origin:
-            raise LedgerError("ledger-origin-mismatch", f"{checkpoint.origin}, not {origin}")
-        if key is not None:
-            open_checkpoint(published.note, key)
-    except Refused as error:
-        raise LedgerError("ledger-wrong-key", str(error)) from error
-    if checkpoint.size > head.size:
-        raise LedgerError("ledger-rolled-back", f"size {head.size}, published {checkpoint.size}")
-    if _tree(reader, checkpoint.size).root() != checkpoint.root:
-        raise LedgerError("ledger-forked", f"size {checkpoint.size}")
+            yield stored_tree(reader, size)
