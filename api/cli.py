@@ -11,6 +11,7 @@ from api.commands.audit import audit_command
 from api.commands.backup import backup_app, ledger_app
 from api.commands.changes import change_app
 from api.commands.custody import custody_app, signer_command
+from api.commands.document import document_app
 from api.commands.mirror import mirror_commands
 from api.commands.monitor import monitor_command
 from api.commands.officers import key_app, officer_app
@@ -39,6 +40,7 @@ app.command("import")(importing.import_command)
 app.command("client")(run_commands.client_command)
 app.command("signer")(signer_command)
 app.add_typer(custody_app)
+app.add_typer(document_app)
 app.add_typer(backup_app)
 app.add_typer(ledger_app)
 app.add_typer(officer_app)

@@ -360,6 +360,10 @@ class ServiceError(ZhenglianError):
             "已有此文件，备份不覆盖任何文件",
             "there is such a file already; a backup replaces none",
         ),
+        "document-kept-already": (
+            "该文件的码或回执已存在，不予覆盖",
+            "there is a code or receipt of this file already; it is not replaced",
+        ),
         "scitt-entry-unknown": (
             "账本中没有这份文书",
             "the ledger holds no statement of this id",

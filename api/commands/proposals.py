@@ -69,7 +69,10 @@ def key(
     keys: Keys,
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="可签类型，代码或简称，可多次；默认目录所列全部 Type: code or slug"),
+        typer.Option(
+            help="可签类型，代码或简称，或 document；可多次；默认目录所列全部 Type: code or slug,"
+            " or document"
+        ),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help=_TIME_HELP)] = None,
     until: Annotated[str | None, typer.Option(help=_TIME_HELP)] = None,
