@@ -10,7 +10,8 @@ from api.rules.workdays import add_workdays
 from ledger.audit.findings import Severity
 from ledger.audit.run import audit
 from ledger.readside import LedgerReadSide
-from tests.api.service import Service, sample
+from tests.api.service import DATABASE, Service, sample
+from tests.postgres import contents
 from verifier.disclosure import disclosure_digest
 from verifier.statement import Statement, check_statement, parse_statement
 
@@ -159,8 +160,11 @@ def entries(service: Service) -> list[bytes]:
 
 
 def stored_bytes(folder: Path) -> bytes:
-    """Every byte the city keeps on disk."""
-    return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    """Every byte the city keeps, in files or in a database elsewhere."""
+    kept = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
+    if (folder / DATABASE).exists():
+        kept.append(contents((folder / DATABASE).read_text(encoding="utf-8")))
+    return b"\n".join(kept)
 
 
 def add_caller(

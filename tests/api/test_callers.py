@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from api.tables import CLIENTS
+from tests.api.records import stored_bytes
 from tests.api.service import Service, problem_of
 
 
@@ -136,9 +137,7 @@ def test_secrets_are_neither_stored_nor_logged(
         assert with_key(service, f"Bearer {key}").status_code == 200
         problem_of(with_key(service, f"Bearer {key[:-3]}AAA"), "credentials-invalid")
     secrets = [each.split("_", 2)[2] for each in (*service.keys.values(), key)]
-    kept = b"".join(
-        path.read_bytes() for path in service.city.settings.data.rglob("*") if path.is_file()
-    )
+    kept = stored_bytes(service.city.settings.data)
     assert b"zl-s" in kept
     logged = caplog.text + repr(lines)
     assert "/v1/me" in logged

