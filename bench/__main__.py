@@ -26,6 +26,8 @@ MODULES = (
     "peers",
     "growth",
     "http",
+    "replicas",
+    "tessera",
     "importing",
     "auditing",
     "custody",

@@ -25,14 +25,21 @@ def request(method: str, path: str, body: bytes, headers: dict[str, str]) -> byt
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def load(port: int, make: Request, *, total: int, connections: int) -> Load:
-    """Sends requests 0 to `total - 1`. Raises `RuntimeError` at an answer that is not 2xx."""
-    return asyncio.run(_load(port, make, total, connections))
+def load(ports: int | list[int], make: Request, *, total: int, connections: int) -> Load:
+    """Sends requests 0 to `total - 1`, over connections that are shared out among the ports.
+
+    Raises `RuntimeError` at an answer that is not 2xx.
+    """
+    known = [ports] if isinstance(ports, int) else ports
+    return asyncio.run(_load(known, make, total, connections))
 
 
-async def _load(port: int, make: Request, total: int, connections: int) -> Load:
+async def _load(ports: list[int], make: Request, total: int, connections: int) -> Load:
     numbers, spent = iter(range(total)), list[float]()
-    streams = [await asyncio.open_connection("127.0.0.1", port) for _ in range(connections)]
+    streams = [
+        await asyncio.open_connection("127.0.0.1", ports[n % len(ports)])
+        for n in range(connections)
+    ]
 
     async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for number in numbers:
