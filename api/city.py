@@ -29,7 +29,14 @@ from ledger.model import Appended, Committed, Draft
 from ledger.stores.base import Effects, Store
 from ledger.witnessing import Witnessing
 from verifier.authorities import Authorities, EnrolledKey, check_use
-from verifier.statement import SUBJECT_BYTES, Content, Statement, new_subject, sign_statement
+from verifier.statement import (
+    SUBJECT_BYTES,
+    Content,
+    Statement,
+    new_subject,
+    parse_statement,
+    sign_statement,
+)
 from verifier.trust import Trust, TypeName
 
 T = TypeVar("T")
@@ -140,8 +147,12 @@ class City:
     def sign(self, content: Content, *, department: str, record_id: str, at: int) -> bytes:
         """A statement by a department's key, as the ledger will hold it.
 
-        Nothing is signed that the key may not sign. Raises as `signer`, and key-out-of-scope.
+        It is issued at Unix time `at`, but never before the act that it follows: clocks are set
+        back, and those of two replicas differ. Nothing is signed that the key may not sign.
+        Raises as `signer`, and key-out-of-scope.
         """
+        if content.predecessor is not None:
+            at = max(at, self._issued_at(content.predecessor))
         chosen = self.choose(department, content.type_code, at)
         key = chosen.key
         check_use(key, content.kind, content.type_code, at)
@@ -153,6 +164,12 @@ class City:
             issued_at=at,
             signer=chosen.signer,
         )
+
+    def _issued_at(self, leaf: bytes) -> int:
+        """When the statement of this leaf hash was issued; 0 where it is not logged (yet)."""
+        with self.store.read() as reader:
+            index = reader.indices_of([leaf]).get(leaf)
+            return 0 if index is None else parse_statement(*reader.entries(index, 1)).issued_at
 
     def key_of(self, statement: Statement, at: int) -> EnrolledKey:
         """The enrolled key that a statement signed elsewhere names, by what is known at Unix time
