@@ -122,9 +122,11 @@ def test_a_fork_is_proved(following: Following, size: int) -> None:
     (proved,) = following.evidence()
     assert {proved.first.size, proved.second.size} == {size, 300}
     assert done.new[0].path is not None
-    assert (following.folder / done.new[0].path).exists()
+    file = following.folder / done.new[0].path
+    written = file.stat().st_mtime_ns
     again = following.round()
     assert (again.ok, codes(again), len(following.evidence())) == (False, [], 1)
+    assert file.stat().st_mtime_ns == written
 
 
 def test_rolled_back_and_grown_otherwise(following: Following) -> None:

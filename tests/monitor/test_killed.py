@@ -17,6 +17,7 @@ from tests.ledger.audited import OPTIONS, found
 from tests.ledger.logs import City
 from tests.monitor.follow import Following, Shown, codes, other_history, put, shown
 from verifier import states
+from verifier.tiles import tile_path
 
 KILLED = 99
 CITY = City()
@@ -119,6 +120,27 @@ def test_a_fork(tmp_path: Path, after: bool) -> None:
         if finished:
             assert write > 2
             assert alarms
+            return
+    raise AssertionError("never finished")
+
+
+def test_what_was_served_wrongly_is_told_before_it_counts(tmp_path: Path) -> None:
+    """A wrong tile is looked at once, as the log grows: its alarm is durable before the growth."""
+    base = Following(tmp_path / "base", Shown(shown(CITY, 258)), CITY)
+    assert base.round().ok
+    path, grown = tile_path(0, 1, 6), 0
+    for write in range(1, 100):
+        following = copied(base, write)
+        good = shown(CITY)
+        following.source.show(good | {path: bytes(len(good[path]))})
+        finished = not run_killed(following, write, after=True)
+        following.source.show(good)
+        monitor = following.start()
+        if monitor.history.size == 262:
+            grown += 1
+            assert path in [one.finding.path for one in monitor.state.alarms]
+        if finished:
+            assert grown > 1
             return
     raise AssertionError("never finished")
 
