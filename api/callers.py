@@ -1,5 +1,6 @@
 """Who calls, on hot endpoints: what an API key was found to be holds to the end of the second."""
 
+import asyncio
 from hashlib import sha256
 from typing import Final
 
@@ -21,7 +22,7 @@ class Callers:
         self._second = -1
         self._known: dict[bytes, Principal] = {}
 
-    def of(self, request: Request, now: int) -> Principal:
+    async def of(self, request: Request, now: int) -> Principal:
         """The caller at Unix time `now`: who was revoked is let in for less than a second more.
 
         Raises `ServiceError`: credentials-missing, credentials-invalid, credentials-revoked.
@@ -35,7 +36,8 @@ class Callers:
             self._second, self._known = now, {}
         caller = self._known.get(name)
         if caller is None:
-            caller = authenticate(self._city.store, api_key)
-            self._known[name] = caller
+            known = self._known
+            caller = await asyncio.to_thread(authenticate, self._city.store, api_key)
+            known[name] = caller  # of the second in which it was asked
         request.state.client = caller.client  # for the request log
         return caller

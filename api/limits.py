@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.concise import MEDIA_TYPE as CONCISE
+from api.concise import concise_problem, is_concise
 from api.errors import ServiceError
 from api.problems import MEDIA_TYPE, problem, problem_bytes
 
@@ -79,9 +81,13 @@ class BodyLimit:
 
     async def _refuse(self, path: str, most: int, send: Send) -> None:
         refusal = ServiceError("request-too-large", f"at most {most} bytes")
-        body = problem_bytes(problem(refusal, path))
+        document, media_type = problem(refusal, path), MEDIA_TYPE
+        if is_concise(path):
+            body, media_type = concise_problem(document), CONCISE
+        else:
+            body = problem_bytes(document)
         headers = [
-            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-type", media_type.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"connection", b"close"),
         ]

@@ -82,12 +82,14 @@ class _Spoilt(Exception):
 
 class Registrar:
     """Checks and logs statements signed elsewhere. `check` is safe in any thread; the coroutines
-    belong to one event loop at a time."""
+    belong to one event loop at a time, which never waits for the database: what may ask it is done
+    in threads."""
 
     def __init__(self, city: City) -> None:
         self.city = city
         self._waiting: list[tuple[Checked, asyncio.Future[Outcome]]] = []
         self._draining: asyncio.Task[None] | None = None
+        self._second = -1  # of the clock, up to which the authorities are known to be looked up
 
     # --- checking --------------------------------------------------------------------------------
 
@@ -137,6 +139,20 @@ class Registrar:
             if found is None:
                 raise
             return found
+
+    async def look(self, raw: bytes, caller: Principal, now: int) -> Checked | Logged:
+        """`check_or_find` for the event loop: in no thread, where all that is asked is known."""
+        try:
+            if now == self._second:
+                return self.check(raw, caller, now)
+            checked = await asyncio.to_thread(self.check, raw, caller, now)
+        except (Refused, ServiceError):
+            found = await asyncio.to_thread(self.find, raw)
+            if found is None:
+                raise
+            return found
+        self._second = now
+        return checked
 
     # --- logging ---------------------------------------------------------------------------------
 
@@ -195,13 +211,13 @@ class Registrar:
                 outcomes |= {left[at]: error for at, error in spoilt.refusals.items()}
                 left = [position for position in left if position not in outcomes]
             except _Taken:
-                taken = self._taken(now)
+                taken = await asyncio.to_thread(self._taken, now)
                 outcomes |= {left[at]: error for at, error in taken.items()}
                 left = [position for position in left if position not in outcomes]
             except Refused as error:  # a key lost its power: whose?
                 failure = error
                 for position in left:
-                    refusal = self._refusal(group[position])
+                    refusal = await asyncio.to_thread(self._refusal, group[position])
                     if refusal is not None:
                         outcomes[position] = refusal
                 left = [position for position in left if position not in outcomes]
@@ -219,10 +235,11 @@ class Registrar:
         def rows(connection: Connection, appended: Sequence[Appended]) -> None:
             _write_rows(connection, group, appended, acting)
 
-        committed = await asyncio.wrap_future(city.submit(drafts, rows))
+        submitted = await asyncio.to_thread(city.submit, drafts, rows)
+        committed = await asyncio.wrap_future(submitted)
         final = city.ledger.final_seen
         if any(each.index >= final for each in committed.appended):
-            final = city.ledger.final_size
+            final = await asyncio.to_thread(lambda: city.ledger.final_size)
         return [
             Logged(each.index, each.leaf_hash, each.existing, each.index < final)
             for each in committed.appended

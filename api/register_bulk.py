@@ -11,7 +11,7 @@ import json
 import logging
 import re
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -78,7 +78,7 @@ def statement_of(line: bytes) -> bytes:
 class Bulk:
     """One request. `caller` is asked for each group anew: it raises where he was revoked."""
 
-    def __init__(self, registrar: Registrar, caller: Callable[[], Principal]) -> None:
+    def __init__(self, registrar: Registrar, caller: Callable[[], Awaitable[Principal]]) -> None:
         self._registrar = registrar
         self._caller = caller
         self._answers: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -123,7 +123,7 @@ class Bulk:
             self._answers.put_nowait(None)
 
     async def _take(self, group: Sequence[Line]) -> None:
-        caller, now = self._caller(), self._registrar.city.now()
+        caller, now = await self._caller(), self._registrar.city.now()
         first = self._lines + 1
         self._lines += len(group)
         found = await asyncio.to_thread(self._check, group, caller, now)

@@ -77,10 +77,10 @@ async def log_entry(request: Request) -> Response:
     """
     use: Services = request.app.state.services
     now = use.city.now()
-    caller = use.callers.of(request, now)
+    caller = await use.callers.of(request, now)
     check_media_type(request, STATEMENT_TYPES)
     raw = await read_body(request, MAX_STATEMENT)
-    found = use.registrar.check_or_find(raw, caller, now)
+    found = await use.registrar.look(raw, caller, now)
     logged = found if isinstance(found, Logged) else await use.registrar.log(found)
     seconds = wait_asked(request.headers.get("prefer"))
     if seconds and not logged.final:
@@ -112,7 +112,7 @@ async def log_entries(request: Request) -> Response:
     where it holds a `code`, the lines after the last one answered were not taken.
     """
     use: Services = request.app.state.services
-    use.callers.of(request, use.city.now())
+    await use.callers.of(request, use.city.now())
     check_media_type(request, frozenset({NDJSON}))
     bulk = Bulk(use.registrar, lambda: use.callers.of(request, use.city.now()))
     return Lines(bulk.run(request.stream()), NDJSON)

@@ -63,12 +63,12 @@ async def register(request: Request) -> Response:
     is given."""
     use: Services = request.app.state.services
     now = use.city.now()
-    caller = use.callers.of(request, now)
+    caller = await use.callers.of(request, now)
     check_media_type(request, STATEMENT_TYPES)
     raw = await read_body(request, MAX_TRANSPARENT)
     if is_transparent(raw):
         raw = detach_receipts(raw)[0]  # of other services; they are not signed, nor logged
-    found = use.registrar.check_or_find(raw, caller, now)
+    found = await use.registrar.look(raw, caller, now)
     logged = found if isinstance(found, Logged) else await use.registrar.log(found)
     if not logged.final:
         seconds = wait_asked(request.headers.get("prefer")) or WAIT

@@ -248,13 +248,16 @@ def test_groups_are_bounded_and_a_request_too(
     assert end["lines"] == 10
 
 
+async def somebody() -> Principal:
+    return Principal("x", "x", "market", frozenset({Role.REGISTRAR}))
+
+
 def test_lines_are_answered_while_others_are_sent(
     software: Software, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The body goes on only after the first answer, and is not read far ahead of what is logged."""
     monkeypatch.setattr(register_bulk, "GROUP", 2)
     registrar, city = Registrar(software.service.city), software.service.city
-    caller = Principal("x", "x", "market", frozenset({Role.REGISTRAR}))
     size, groups = city.ledger.size, 8
 
     async def conversation() -> list[int]:
@@ -267,7 +270,7 @@ def test_lines_are_answered_while_others_are_sent(
                 ahead.append(number - (city.ledger.size - size) // 2)
                 yield line_of(software.sign()) + line_of(software.sign())
 
-        async for part in Bulk(registrar, lambda: caller).run(body()):
+        async for part in Bulk(registrar, somebody).run(body()):
             answered.set()
             last = part
         assert json.loads(last)["logged"] == 2 * groups
@@ -278,7 +281,6 @@ def test_lines_are_answered_while_others_are_sent(
 
 def test_a_caller_that_hangs_up_ends_the_work(software: Software) -> None:
     registrar = Registrar(software.service.city)
-    caller = Principal("x", "x", "market", frozenset({Role.REGISTRAR}))
     statement = software.sign()
 
     async def cut() -> list[bytes]:
@@ -286,7 +288,7 @@ def test_a_caller_that_hangs_up_ends_the_work(software: Software) -> None:
             yield line_of(statement)
             raise ClientDisconnect
 
-        return [part async for part in Bulk(registrar, lambda: caller).run(body())]
+        return [part async for part in Bulk(registrar, somebody).run(body())]
 
     assert asyncio.run(cut()) == []
     assert software.post(statement).status_code == 201

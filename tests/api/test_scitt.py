@@ -254,6 +254,8 @@ def test_refusals_are_concise_problem_details(software: Software) -> None:
     for answer, status, title, code in [
         (post(software, b""), 400, "Malformed request", "cose-malformed"),
         (post(software, bytes(MAX_STATEMENT + (1 << 20))), 413, "Malformed request", "too-large"),
+        (post(software, b"", headers={**COSE, "Content-Length": str(1 << 40)}), 413,
+         "the request is too large", "request-too-large"),
         (post(software, software.sign(by=signer("nobody"))), 400, "Rejected", "key-not-enrolled"),
         (post(software, software.sign(age=1 << 30)), 400, "Rejected", "register-too-old"),
         (post(software, software.sign(kind=48, rule_set="x")), 400, "Rejected",
