@@ -1,13 +1,14 @@
 """Following a log: it grows, it forks, it lies, it is late; what a monitor says of each."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ledger.audit.run import audit
+from ledger.audit.worker import signature_of
 from ledger.errors import LedgerError
 from ledger.monitor.errors import MonitorError
 from ledger.monitor.run import MAX_BEHIND, PATIENCE
@@ -28,6 +29,7 @@ from tests.monitor.follow import (
 from verifier import kinds, states
 from verifier.checkpoint import Checkpoint, sign_checkpoint
 from verifier.note import NoteSigner
+from verifier.statement import Statement
 from verifier.tiles import entries_path, tile_path
 
 CITY = City()
@@ -76,6 +78,25 @@ def test_only_what_is_new_is_read(following: Following) -> None:
     new = {entries_path(1), entries_path(2, 88)}
     assert entries - new == {entries_path(0)}, "the one full bundle that is read again"
     assert new <= entries
+
+
+def test_signatures_found_good_are_checked_once(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a start only those beyond the last full bundle are checked again."""
+    checked = 0
+
+    def counted(statement: Statement, keys: Mapping[bytes, bytes]) -> int:
+        nonlocal checked
+        checked += 1
+        return signature_of(statement, keys)
+
+    monkeypatch.setattr("ledger.audit.worker.signature_of", counted)
+    following.start()
+    assert checked == 300 - 256
+    following.source.show(shown(CITY, 310))
+    following.round()
+    assert checked == 2 * (300 - 256) + (310 - 256)
 
 
 def test_an_empty_log_and_its_first_entries(tmp_path: Path) -> None:
