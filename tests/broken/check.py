@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 from sqlalchemy import select
 
@@ -22,6 +23,7 @@ from tests.ledger.audited import OPTIONS
 from verifier.checkpoint import Checkpoint, open_checkpoint
 from verifier.errors import Refused
 from verifier.merkle import Frontier, check_consistency, check_inclusion, leaf_hash
+from verifier.note import VerifierKey
 from verifier.proof import check_proof, parse_proof
 from verifier.tiles import TileTree, tile_widths
 
@@ -76,16 +78,16 @@ def _check(url: str, said: Said, restarted: bool, policy: PolicyAt, verdict: Ver
     if said.acknowledged:
         # With no key nothing can be repaired: what is published covers what was acknowledged.
         reader = Ledger.open(store, origin=city.origin, signers=[], clock=lambda: 0.0)
-        _check_answers(reader, said, verdict)
+        check_answers(reader, said, city.log.key, verdict)
     with open_ledger(store, policy=policy) as ledger:
         said.notes |= {ledger.checkpoint(), ledger.signed_checkpoint()}
-        leaves = _check_tree(ledger, said, verdict)
+        leaves = check_tree(ledger, said, city.log.key, verdict)
         with store.read() as snapshot:
             rows = set(snapshot.connection.execute(select(SEEN.c.idx)).scalars())
         if not set(said.with_rows) <= rows <= set(range(len(leaves))):
             verdict.wrong.append("domain rows do not stand and fall with their entries")
         if leaves:
-            _audit(ledger, verdict)
+            check_audit(ledger, verdict)
     store.close()
 
 
@@ -103,12 +105,12 @@ class _Remembering(TileTree):
         return node
 
 
-def _check_answers(ledger: Ledger, said: Said, verdict: Verdict) -> None:
+def check_answers(ledger: Ledger, said: Said, key: VerifierKey, verdict: Verdict) -> None:
     """Each acknowledged entry, and its inclusion proof under the published checkpoint."""
     places: dict[bytes, int] = {}
     verdict.acknowledged = len(set(said.acknowledged))
     log = LedgerReadSide(ledger)
-    checkpoint = open_checkpoint(ledger.signed_checkpoint(), load.city().log.key)
+    checkpoint = open_checkpoint(ledger.signed_checkpoint(), key)
     tree = _Remembering(log, checkpoint.size)
     for index, leaf in set(said.acknowledged):
         if places.setdefault(leaf, index) != index:
@@ -124,16 +126,16 @@ def _check_answers(ledger: Ledger, said: Said, verdict: Verdict) -> None:
     for index, leaf in said.acknowledged[:: max(1, len(said.acknowledged) // 25)]:
         try:  # and as the product hands it out, with the entry itself
             entry = ledger.entry(index)
-            check_proof(parse_proof(ledger.tlog_proof(index)), entry, load.city().log.key, None)
+            check_proof(parse_proof(ledger.tlog_proof(index)), entry, key, None)
             if leaf_hash(entry) != leaf:
                 raise LedgerError("ledger-not-found")
         except (Refused, LedgerError) as error:
             verdict.wrong.append(f"proof of entry {index}: {error}")
 
 
-def _check_tree(ledger: Ledger, said: Said, verdict: Verdict) -> Sequence[bytes]:
+def check_tree(ledger: Ledger, said: Said, key: VerifierKey, verdict: Verdict) -> Sequence[bytes]:
     """Rebuilds the tree from the entries alone; every checkpoint seen is on its way."""
-    seen = [open_checkpoint(note, load.city().log.key) for note in said.notes]
+    seen = [open_checkpoint(note, key) for note in said.notes]
     verdict.checkpoints = len(seen)
     log, size = LedgerReadSide(ledger), ledger.size
     full, width = tile_widths(size, 0)
@@ -169,8 +171,8 @@ def _some_pairs(seen: Sequence[Checkpoint]) -> list[tuple[Checkpoint, Checkpoint
     return list(pairwise(some))
 
 
-def _audit(ledger: Ledger, verdict: Verdict) -> None:
-    report = audit(LedgerReadSide(ledger), **OPTIONS)
+def check_audit(ledger: Ledger, verdict: Verdict, **options: Any) -> None:
+    report = audit(LedgerReadSide(ledger), **{**OPTIONS, **options})
     verdict.audits = 1
     verdict.wrong += [
         f"audit: {finding.code} {finding.index} {finding.detail}"

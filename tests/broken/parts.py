@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from keys.errors import ZhenglianError
-from tests.broken import disk, faults, kill, server, syscalls, witnesses
+from tests.broken import clocks, disk, faults, kill, server, syscalls, witnesses
 from tests.broken.check import Verdict
 from tests.broken.ground import Ground, Part
 from tests.broken.summary import Outcome, Unavailable
@@ -24,13 +24,15 @@ PARTS: Mapping[str, Part] = {
     "chmod": Part(disk.forbidden, bounded=4, rounds=100),
     "ext4": Part(disk.aborted, bounded=2, rounds=60),
     "power": Part(disk.power_cut, bounded=3, rounds=100),
-    "syscalls": Part(syscalls.failed_once, bounded=6, rounds=100_000),
+    "syscalls": Part(syscalls.failed_once, bounded=6, rounds=400),
     "postgres": Part(server.killed, bounded=3, rounds=150),
     "commit": Part(server.in_commit, bounded=2, rounds=100),
     "standby": Part(server.promoted, bounded=1, rounds=40),
     "postgres-full": Part(server.full, bounded=2, rounds=50),
     "witnesses": Part(witnesses.misbehaving, bounded=6, rounds=200),
     "brought-back": Part(witnesses.brought_back, bounded=2, rounds=60),
+    "clock-city": Part(clocks.city, bounded=6, rounds=400),
+    "clock-witnesses": Part(clocks.witnesses, bounded=6, rounds=200),
 }
 
 

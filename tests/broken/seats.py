@@ -33,6 +33,7 @@ from verifier.policy import Policy, parse_policy
 SECONDS = 1.0
 """What the ledger gives one witness; a slow one takes longer."""
 QUORUM = 3
+"""Of five; of fewer, a majority."""
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -193,12 +194,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Seats:
-    """Five of them; three make a checkpoint final, and the ledger says so in a statement."""
+    """Some of them make a checkpoint final, and the ledger says so in a statement."""
 
     def __init__(self, seats: list[Seat], wanting: str) -> None:
         self.seats, self.wanting = seats, wanting
         lines = [f"witness {s.name} {s.signer.key.text()} {s.url}" for s in seats]
-        group = f"group q {QUORUM} {' '.join(s.name for s in seats)}"
+        group = f"group q {min(QUORUM, len(seats) // 2 + 1)} {' '.join(s.name for s in seats)}"
         self.policy: Policy = parse_policy("\n".join([*lines, group, "quorum q", ""]))
 
     def statement(self) -> Draft:

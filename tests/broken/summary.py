@@ -30,7 +30,8 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        return self.verdict.ok and (self.faults > 0 or bool(self.unavailable))
+        met = self.faults > 0 and self.verdict.acknowledged > 0
+        return self.verdict.ok and (met or bool(self.unavailable))
 
     @property
     def audit(self) -> str:
@@ -77,6 +78,6 @@ def table(outcomes: Sequence[Outcome]) -> str:
         if outcome.unavailable:
             lines.append(f"not run: {outcome.part}: {outcome.unavailable}")
         lines += [f"WRONG: {outcome.part}: {words}" for words in outcome.verdict.wrong[:10]]
-        if not outcome.ok and not outcome.faults:
-            lines.append(f"WRONG: {outcome.part}: no fault was met")
+        if outcome.verdict.ok and not outcome.ok:
+            lines.append(f"WRONG: {outcome.part}: no fault was met, or nothing acknowledged")
     return "\n".join(lines)

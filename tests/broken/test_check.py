@@ -102,5 +102,6 @@ def test_a_domain_row_that_is_missing_is_seen(url: str) -> None:
 def test_a_part_without_faults_is_no_success() -> None:
     assert not Outcome("idle").ok
     assert "no fault was met" in table([Outcome("idle")])
-    assert Outcome("busy", faults=1).ok
-    assert not Outcome("lossy", faults=1, verdict=Verdict(lost=1)).ok
+    assert not Outcome("silent", faults=1).ok
+    assert Outcome("busy", faults=1, verdict=Verdict(acknowledged=1)).ok
+    assert not Outcome("lossy", faults=1, verdict=Verdict(acknowledged=1, lost=1)).ok
