@@ -60,12 +60,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int
             process.wait(30)
 
 
-def test_the_offline_check_and_the_audit_do_what_the_readme_says(
+def test_its_commands_do_what_the_readme_says(
     repo: Path, served: tuple[Path, int]
 ) -> None:
     folder, port = served
     named = [block for block in blocks(repo, "README.md") if ".venv/bin/" in block]
-    assert len(named) == 2
+    assert len(named) == 3
     for block in named:
         text = block.replace("127.0.0.1:8440", f"127.0.0.1:{port}")
         text = text.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
