@@ -77,6 +77,7 @@ def is_public(path: str) -> bool:
 
 
 _ROUTES = (
+    register,  # first: routes are tried in this order, and this one is asked thousands a second
     licences,
     me,
     imports,
@@ -84,7 +85,6 @@ _ROUTES = (
     claims,
     verify_routes,
     log,
-    register,
     scitt,
     directory,
     changes,
