@@ -114,6 +114,10 @@ host-tools:
 	if [ "$$(uname)" = Linux ] && ! fc-list :lang=zh 2>/dev/null | grep -q "Noto"; then \
 	  missing="$$missing fonts-noto-cjk"; \
 	fi; \
+	if [ "$$(uname)" = Linux ]; then \
+	  command -v strace >/dev/null 2>&1 || missing="$$missing strace"; \
+	  command -v ip >/dev/null 2>&1 || missing="$$missing iproute2"; \
+	fi; \
 	if [ -n "$$missing" ]; then \
 	  echo "Not on this machine:$$missing. Tests that need them are skipped and named. Type:"; \
 	  if [ "$$(uname)" = Darwin ]; then echo "  brew install$$missing"; \

@@ -1,8 +1,9 @@
 """The table: what was broken, and what came of it."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from tests.broken.check import Verdict
 from tests.broken.writers import Said
@@ -23,6 +24,18 @@ class Outcome:
     """What the ledger reported instead of an acknowledgement."""
     seconds: float = 0.0
     unavailable: str = ""
+
+    def to_json(self) -> str:
+        """One line, from which `from_json` makes the same row."""
+        row = {**vars(self), "verdict": asdict(self.verdict), "told": dict(self.told)}
+        return json.dumps(row, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Outcome":
+        made = cls(**json.loads(line))
+        made.verdict = Verdict(**made.verdict)  # type: ignore[arg-type]
+        made.told = Counter(made.told)
+        return made
 
     def checked(self, verdict: Verdict, said: Said) -> None:
         self.verdict.add(verdict)

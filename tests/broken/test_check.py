@@ -1,6 +1,7 @@
 """The check that follows every fault sees what it is there to see."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,3 +106,9 @@ def test_a_part_without_faults_is_no_success() -> None:
     assert not Outcome("silent", faults=1).ok
     assert Outcome("busy", faults=1, verdict=Verdict(acknowledged=1)).ok
     assert not Outcome("lossy", faults=1, verdict=Verdict(acknowledged=1, lost=1)).ok
+
+
+def test_a_row_that_is_kept_is_the_same_row() -> None:
+    verdict = Verdict(acknowledged=3, wrong=["one"])
+    row = Outcome("part", 2, verdict, Counter({"ledger-busy": 4}), 1.5, "")
+    assert Outcome.from_json(row.to_json()) == row
