@@ -106,7 +106,7 @@ def test_what_was_signed_before_the_policy_stays_final(net: Net, memory: Store) 
             seat.down = False
         eventually(lambda: ledger.final_size == 10)
         assert ledger.standing().pending_since is None
-        assert meets(ledger, policy) >= {"archive"}
+        assert len(meets(ledger, policy) - {"archive-pq"}) >= 2
 
 
 def test_nested_groups(net: Net, memory: Store) -> None:
@@ -228,6 +228,11 @@ def another(net: Net, name: str, text: str) -> bytes:
     return "".join(signer.sign(text, 1_800_000_000).line() for signer in signers).encode()
 
 
+def asked(net: Net, name: str) -> str:
+    """The text that a witness was last asked to cosign."""
+    return parse_note(net[name].requests[-1].partition(b"\n\n")[2]).text
+
+
 OTHER = Checkpoint(ORIGIN, 3, bytes(32)).body()
 LIES: dict[str, Callable[[Net], Callable[[HttpAnswer], HttpAnswer]]] = {
     "over another checkpoint": lambda net: altered(lambda _: another(net, "court", OTHER)),
@@ -240,8 +245,9 @@ LIES: dict[str, Callable[[Net], Callable[[HttpAnswer], HttpAnswer]]] = {
     "garbage": lambda net: altered(lambda _: b"\xff\x00<html>"),
     "cut short": lambda net: altered(lambda body: body[:-9]),
     "too much": lambda net: altered(lambda body: body * (MAX_ANSWER // len(body) + 1)),
+    "good lines after other text": lambda net: altered(lambda body: b"and more\n\n" + body),
     "a stamp of 0": lambda net: altered(
-        lambda _: net["court"].signers[0].sign(OTHER, 0).line().encode()
+        lambda _: net["court"].signers[0].sign(asked(net, "court"), 0).line().encode()
     ),
     "not well": lambda net: lambda answer: HttpAnswer(500, "text/plain", b"no\x1b[2J\nmore"),
     "redirected": lambda net: lambda answer: HttpAnswer(302, "text/plain", b""),
