@@ -3,7 +3,9 @@ what it signed."""
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -33,11 +35,8 @@ from verifier.proof import check_proof, parse_proof
 FINALITY = "Zhenglian-Finality"
 
 
-@pytest.fixture
-def net(tmp_path: Path) -> Iterator[Net]:
-    net = Net(tmp_path)
-    yield net
-    net.close()
+NUMBERS = count()
+"""Of sample licences: no two tests that share a city issue the same."""
 
 
 class Client:
@@ -54,24 +53,62 @@ def rules(net: Net, quorum: str = "q") -> str:
     ).text()
 
 
-@pytest.fixture
-def service(
-    app: FastAPI,
-    folder: Path,
-    clock: Clock,
-    template: Template,
-    net: Net,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Service]:
+@contextmanager
+def city_with(net: Net, folder: Path, app: FastAPI, keys: Mapping[str, str]) -> Iterator[Service]:
     """A city with a policy of two witnesses in three, all of it final."""
-    monkeypatch.setattr(api.founding, "WitnessClient", lambda: Client(net))
-    city = open_copy(folder, clock)
-    admit(net, city)
-    seat(app, city)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        decide(city, kinds.WITNESSES, change_facts.witnesses(rules(net)))
-        eventually(lambda: city.ledger.final_size == city.ledger.size)
-        yield Service(city, client, clock, template.keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(api.founding, "WitnessClient", lambda: Client(net))
+        clock = Clock()
+        city = open_copy(folder, clock)
+        admit(net, city)
+        seat(app, city)
+        with TestClient(app, raise_server_exceptions=False) as client:
+            decide(city, kinds.WITNESSES, change_facts.witnesses(rules(net)))
+            eventually(lambda: city.ledger.final_size == city.ledger.size)
+            yield Service(city, client, clock, keys)
+
+
+Place = tuple[Net, Service]
+
+
+@pytest.fixture(scope="module")
+def shared(
+    template: Template, app: FastAPI, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    """One city for all tests that leave its policy and its books as they are."""
+    folder = tmp_path_factory.mktemp("finality")
+    net = Net(folder)
+    with city_with(
+        net, shutil.copytree(template.folder, folder / "var"), app, template.keys
+    ) as service:
+        yield net, service
+    net.close()
+
+
+@pytest.fixture
+def net(shared: Place) -> Net:
+    """Everybody answers."""
+    parted(shared[0], away=False)
+    return shared[0]
+
+
+@pytest.fixture
+def service(shared: Place, net: Net, app: FastAPI) -> Service:
+    """Everything is final."""
+    service = shared[1]
+    seat(app, service.city)  # a test with a city of its own took the place
+    quick(service)
+    eventually(lambda: final(service))
+    return service
+
+
+@pytest.fixture
+def fresh(folder: Path, tmp_path: Path, app: FastAPI, template: Template) -> Iterator[Place]:
+    """A city of the test's own."""
+    net = Net(tmp_path)
+    with city_with(net, folder, app, template.keys) as service:
+        yield net, service
+    net.close()
 
 
 def admit(net: Net, city: City) -> None:
@@ -100,7 +137,7 @@ def quick(service: Service) -> None:
 
 def test_answers_tell_whether_they_are_final(service: Service, net: Net) -> None:
     parted(net)
-    issued = service.issue()
+    issued = service.issue(number=next(NUMBERS))
     assert issued["finality"] == "pending"
     state = service.set_state(issued["record_id"], "suspended", "penalty-suspension")
     assert state["finality"] == "pending"
@@ -131,7 +168,7 @@ def test_answers_tell_whether_they_are_final(service: Service, net: Net) -> None
 def test_a_repeated_request_is_told_what_holds_by_then(service: Service, net: Net) -> None:
     parted(net)
     body = {"state": "suspended", "reason": "penalty-suspension"}
-    record = service.issue()["record_id"]
+    record = service.issue(number=next(NUMBERS))["record_id"]
     path, headers = f"/v1/licences/{record}/state", {"Idempotency-Key": "once"}
     first = service.post("market", path, body, headers=headers).json()
     parted(net, away=False)
@@ -145,7 +182,9 @@ def test_a_repeated_request_is_told_what_holds_by_then(service: Service, net: Ne
 
 def test_many_at_once_each_tell_it(service: Service, net: Net) -> None:
     parted(net)
-    rows = [{"type": "food-licence", "fields": sample("food-licence", n)} for n in (0, 1)]
+    rows = [
+        {"type": "food-licence", "fields": sample("food-licence", next(NUMBERS))} for _ in range(2)
+    ]
     answer = service.post("market", "/v1/licences/batch", {"licences": rows})
     assert answer.status_code == 201, answer.text
     assert [each["finality"] for each in answer.json()["licences"]] == ["pending"] * 2
@@ -154,7 +193,7 @@ def test_many_at_once_each_tell_it(service: Service, net: Net) -> None:
 def test_the_public_checkpoint_is_the_final_one(service: Service, net: Net) -> None:
     before = service.get(None, "/log/checkpoint").text
     parted(net)
-    issued = service.issue()
+    issued = service.issue(number=next(NUMBERS))
     assert service.get(None, "/log/checkpoint").text == before
     signed = service.get(None, "/v1/log/checkpoint").text
     assert parse_checkpoint(parse_note(signed.encode()).text).size == issued["index"] + 1
@@ -165,11 +204,12 @@ def test_the_public_checkpoint_is_the_final_one(service: Service, net: Net) -> N
     assert proof["new"] == old
 
 
-def test_packs_and_audits_rest_on_the_final_checkpoint(service: Service, net: Net) -> None:
+def test_packs_and_audits_rest_on_the_final_checkpoint(fresh: Place) -> None:
+    net, service = fresh
     parted(net)
     before = service.city.ledger.final_size
     decide(service.city, kinds.WITNESSES, change_facts.witnesses(rules(net, "court"), "改用一家"))
-    service.issue()
+    service.issue(number=next(NUMBERS))
     pack = read_pack(make_pack(service.city), log_key=service.city.trust().log_key.text())
     assert pack.checkpoint.size == before < service.city.ledger.size
     read = LedgerReadSide(service.city.ledger)
@@ -194,7 +234,7 @@ def test_how_long_a_caller_asks_to_wait(prefer: str | None, seconds: int) -> Non
 
 def test_who_waits_is_answered_when_it_is_final(service: Service, net: Net) -> None:
     parted(net)
-    issued = service.issue()
+    issued = service.issue(number=next(NUMBERS))
     answer = service.get(None, issued["proof"], headers={"Prefer": "wait=0"})
     assert answer.headers[FINALITY] == "pending"
     assert "Preference-Applied" not in answer.headers
@@ -239,7 +279,7 @@ def test_health_metrics_and_pages_say_how_far_it_is_final(service: Service, net:
     assert metric(service, "zhenglian_final_behind_seconds") == 0
     assert metric(service, "zhenglian_quorum_age_seconds") >= 0
     parted(net)
-    service.issue()
+    service.issue(number=next(NUMBERS))
     service.clock.step(7)
     eventually(lambda: "down: " in witnesses())
     assert witnesses().startswith("1 entries and 7 seconds behind; down: audit")
@@ -260,9 +300,10 @@ def test_health_metrics_and_pages_say_how_far_it_is_final(service: Service, net:
     )
 
 
-def test_an_override_lets_it_go_on_and_is_shown(service: Service, net: Net) -> None:
+def test_an_override_lets_it_go_on_and_is_shown(fresh: Place) -> None:
+    net, service = fresh
     net["audit"].down = net["court"].down = True
-    service.issue()
+    service.issue(number=next(NUMBERS))
     assert not final(service)
     facts = change_facts.witnesses(rules(net, "either"), "两家机房断电")
     decide(service.city, kinds.WITNESSES, facts)
@@ -274,7 +315,7 @@ def test_an_override_lets_it_go_on_and_is_shown(service: Service, net: Net) -> N
     # Nobody at all, until the next policy.
     decide(service.city, kinds.WITNESSES, change_facts.witnesses("quorum none\n", "全部断电"))
     parted(net)
-    assert service.issue(number=1)["finality"] == "final"
+    assert service.issue(number=next(NUMBERS))["finality"] == "final"
 
 
 def test_without_a_policy_there_is_nothing_to_wait_for(
@@ -295,29 +336,24 @@ def test_without_a_policy_there_is_nothing_to_wait_for(
 
 
 def test_a_city_restored_from_an_old_backup_reads_and_does_not_write(
-    service: Service,
-    app: FastAPI,
-    folder: Path,
-    tmp_path: Path,
-    net: Net,
-    clock: Clock,
-    template: Template,
+    fresh: Place, app: FastAPI, folder: Path, tmp_path: Path
 ) -> None:
+    _, service = fresh
     backup = tmp_path / "backup"
-    service.issue()
+    service.issue(number=next(NUMBERS))
     eventually(lambda: final(service))
     with service.city.store.write():  # nothing is half written while it is copied
         shutil.copytree(folder, backup)
-    service.issue(number=1)
+    service.issue(number=next(NUMBERS))
     eventually(lambda: final(service))
     size = service.city.ledger.size
     service.client.__exit__(None, None, None)
 
-    old = open_copy(backup, clock)
+    old = open_copy(backup, service.clock)
     seat(app, old)
     with TestClient(app, raise_server_exceptions=False) as client:
-        restored = Service(old, client, clock, template.keys)
-        body = {"type": "food-licence", "fields": sample("food-licence", 2)}
+        restored = Service(old, client, service.clock, service.keys)
+        body = {"type": "food-licence", "fields": sample("food-licence", next(NUMBERS))}
         answer = restored.post("market", "/v1/licences", body)
         problem = problem_of(answer, "ledger-rolled-back", 503)
         assert f"size {size - 1}, signed {size}" in problem["detail"]
@@ -331,14 +367,13 @@ def test_a_city_restored_from_an_old_backup_reads_and_does_not_write(
         assert restored.get("market", "/v1/licences").status_code == 200
 
 
-def test_a_command_that_writes_looks_first(service: Service, folder: Path, tmp_path: Path,
-                                           clock: Clock, net: Net) -> None:  # fmt: skip
+def test_a_command_that_writes_looks_first(service: Service, tmp_path: Path, net: Net) -> None:
     backup = tmp_path / "backup"
     with service.city.store.write():
-        shutil.copytree(folder, backup)
-    service.issue()
+        shutil.copytree(service.city.settings.data, backup)
+    service.issue(number=next(NUMBERS))
     eventually(lambda: final(service))
-    old = open_copy(backup, clock)
+    old = open_copy(backup, service.clock)
     with ledger_refused("ledger-rolled-back"):
         decide(old, kinds.WITNESSES, change_facts.witnesses(rules(net, "court"), "x"))
     old.close()
@@ -346,7 +381,7 @@ def test_a_command_that_writes_looks_first(service: Service, folder: Path, tmp_p
 
 def test_verifying_does_not_need_the_witnesses(service: Service, net: Net) -> None:
     parted(net)
-    issued = service.issue()
+    issued = service.issue(number=next(NUMBERS))
     verdict = verify(service.city, issued["qr"])
     assert verdict.colour.value == "green", verdict.code
     net["court"].shows = HttpAnswer(404, "", b"")
