@@ -22,6 +22,7 @@ from api.rules.workdays import Calendar
 from api.settings import Settings
 from api.signers import Choice, Signers, check_power
 from api.vault import Vault
+from api.witness_client import WitnessClient
 from keys.custody import Custody
 from keys.signer import Signer
 from ledger.ledger import Ledger
@@ -53,6 +54,7 @@ class City:
     store: Store
     ledger: Ledger
     witnessing: Witnessing
+    witness_client: WitnessClient
     catalogue: Catalogue
     calendar: Calendar
     vault: Vault
@@ -246,5 +248,6 @@ class City:
 
     def close(self) -> None:
         self.witnessing.close()
+        self.witness_client.close()
         self.ledger.close()
         self.store.close()

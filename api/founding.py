@@ -185,6 +185,7 @@ def open_city(
         store=store,
         ledger=ledger,
         witnessing=witnessing,
+        witness_client=client,
         catalogue=load_catalogue(settings.catalogue),
         calendar=builtin_calendar(),
         vault=Vault(files.open_secret(KEK), files.open_secret(PSEUDONYM), random),
