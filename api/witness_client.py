@@ -28,6 +28,7 @@ class WitnessClient:
         self._context = context
         self._lock = threading.Lock()
         self._idle: dict[_Server, _Connection] = {}
+        self._closed = False
 
     def post(self, url: str, body: bytes, seconds: float) -> HttpAnswer:
         """Raises `OSError`, after about `seconds` at the latest; finding the host's address may
@@ -39,8 +40,9 @@ class WitnessClient:
         return self._asked("GET", url, None, seconds)
 
     def close(self) -> None:
-        """Let go of the connections that are idle."""
+        """Let go of the connections that are idle, and of others once they have been answered."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, {}
         for connection in idle.values():
             connection.close()
@@ -118,10 +120,10 @@ class WitnessClient:
 
     def _keep(self, connection: "_Connection", server: _Server, answer: HTTPResponse) -> None:
         """For the next request, if the answer was read to its end and the server keeps it too."""
-        if answer.isclosed() and not answer.will_close:
-            with self._lock:
-                kept = self._idle.setdefault(server, connection)
-            if kept is connection:
+        whole = answer.isclosed() and not answer.will_close
+        with self._lock:
+            if whole and not self._closed and server not in self._idle:
+                self._idle[server] = connection
                 return
         connection.close()
 

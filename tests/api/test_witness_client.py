@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -65,6 +65,8 @@ def serving(reply: Callable[[socket.socket], None] | bytes) -> Iterator[Server]:
     server = Server((lambda connection: connection.sendall(reply)) if isinstance(reply, bytes)
                     else reply)  # fmt: skip
     yield server
+    with suppress(OSError):  # a thread that waits in accept would take one more
+        server.listener.shutdown(socket.SHUT_RDWR)
     server.listener.close()
     for connection in server.open:
         connection.close()
@@ -87,6 +89,27 @@ def test_a_connection_is_kept_and_used_again(client: WitnessClient) -> None:
     assert server.requests[0].startswith(b"POST /w/add-checkpoint HTTP/1.1\r\n")
     assert server.requests[0].endswith(b"\r\n\r\nold 0\n\nx")
     assert server.requests[3].startswith(b"GET /w/ab/checkpoint HTTP/1.1\r\n")
+
+
+def test_an_answer_after_the_end_leaves_no_connection() -> None:
+    """Its thread is not waited for when the service stops."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def reply(connection: socket.socket) -> None:
+        asked.set()
+        assert go_on.wait(20)
+        connection.sendall(OK)
+
+    client = WitnessClient()
+    with serving(reply) as server:
+        thread = threading.Thread(target=client.get, args=(f"{server.url}/x", 20))
+        thread.start()
+        assert asked.wait(20)
+        client.close()
+        go_on.set()
+        thread.join()
+        server.open[0].settimeout(20)
+        assert server.open[0].recv(1) == b"", "the client has hung up"
 
 
 def test_one_that_the_server_closed_meanwhile_is_replaced(client: WitnessClient) -> None:
