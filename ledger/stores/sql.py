@@ -9,6 +9,7 @@ Level-0 tiles and entry bundles are ranges of `entries`. `leaf_hash` stands befo
 reading a tile does not read the entries.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -88,6 +89,12 @@ WRITES = "zhenglian_writes"
 # The transaction was ended from outside: connection exceptions, rollback (serialization, deadlock),
 # shutdown and start-up of the server, idle in a transaction, a server that became read-only.
 _LOST = ("08", "40", "57P01", "57P02", "57P03", "57P04", "25P03", "25006")
+# Insufficient resources, a disk full among them; system and internal errors.
+_DISK = ("53", "58", "XX")
+_DISK_SQLITE = {
+    sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
 _WAITED = ("55P03", "57014")  # lock_timeout; statement_timeout or a cancelled statement
 
 _COLUMNS = tuple(ENTRIES.c.keys())
@@ -153,6 +160,16 @@ def told(error: DBAPIError) -> LedgerError:
     words = str(cause)
     busy = "locked" in words or "busy" in words
     return LedgerError("ledger-busy" if busy else "ledger-store-failed", words)
+
+
+def _from_outside(error: DBAPIError) -> bool:
+    """Whether a statement failed through no fault of its own: a broken transaction, a wait, a disk
+    that is full, failing or read-only. The transaction and its connection are to be given up."""
+    number = getattr(error.orig, "sqlite_errorcode", None)
+    if number is not None and number & 0xFF in _DISK_SQLITE:
+        return True
+    state: str = getattr(error.orig, "sqlstate", None) or ""
+    return state.startswith(_DISK) or told(error).code != "ledger-store-failed"
 
 
 @contextmanager
@@ -265,7 +282,7 @@ class SqlWriter(SqlReader):
         except BaseException as error:
             with translated():
                 nested.rollback()
-            if isinstance(error, DBAPIError) and told(error).code != "ledger-store-failed":
+            if isinstance(error, DBAPIError) and _from_outside(error):
                 raise told(error) from error
             raise
         with translated():

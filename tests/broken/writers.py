@@ -15,6 +15,7 @@ after the ledger has answered:
 A line that was being written at death has no end and does not count.
 """
 
+import logging
 import os
 import pickle
 import signal
@@ -182,6 +183,7 @@ def nursery() -> Iterator[Nursery]:
 
 def main(descriptor: str) -> None:
     load.licence("warm", 0)
+    logging.disable()  # what goes wrong here is meant to
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for writers
     with socket.socket(fileno=int(descriptor)) as line:
         while True:

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
@@ -170,3 +171,31 @@ def test_a_process_that_dies_at_the_fault(path: Path, at: int, mode: str) -> Non
         assert head == published == len(entries)
         assert rows == (len(entries) == BEFORE + ADDED)
     store.close()
+
+
+class ReadOnlyAtFirst(sqlite3.Connection):
+    """What SQLite makes of a file that may not be written when it is opened."""
+
+    disk: ClassVar[str] = "ro"
+
+    def __init__(self, database: str, **named: Any) -> None:
+        super().__init__(f"file:{database}?mode={self.disk}", **{**named, "uri": True})
+
+
+def test_a_disk_that_was_read_only_holds_up_nobody_when_it_is_not(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite leaves a connection that was made then read-only, and lets it begin a transaction; an
+    effect that meets it is told of the store, not of a fault of its own, and the next one is not.
+    """
+    store = SqliteStore(path, connection_class=ReadOnlyAtFirst)
+    with store.read() as reader:  # its connection goes to the pool, and is the next to be used
+        assert reader.head().size == BEFORE
+    monkeypatch.setattr(ReadOnlyAtFirst, "disk", "rw")
+    with open_ledger(store) as ledger:
+        answer = append(ledger)
+        assert isinstance(answer, LedgerError)
+        assert answer.code == "ledger-store-failed"
+        assert isinstance(append(ledger), Committed)
+    store.close()
+    assert inside(path) == (BEFORE + ADDED, BEFORE + ADDED, BEFORE + ADDED, 1)
