@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import sha256
-from pathlib import Path
 from unittest.mock import patch
 
 from fastapi.testclient import TestClient
@@ -126,7 +125,7 @@ def witnesses(ground: Ground, rounds: int) -> Iterator[Outcome]:
     """The clocks of the log and of each of its witnesses, apart from one another and set back."""
     outcome = Outcome("clock set back, log and witnesses")
     while rounds > 0:
-        with ground.sqlite() as url, seats(_fresh(ground), 3) as net:
+        with ground.sqlite() as url, seats(ground.fresh("witnesses"), 3) as net:
             rounds -= _witnesses(ground, url, net, min(rounds, ROUNDS_OF_A_LOG), outcome)
     yield outcome
 
@@ -167,13 +166,6 @@ def _witnesses(ground: Ground, url: str, net: Seats, rounds: int, outcome: Outco
                 stamps[name] = stamp
     outcome.checked(check(url, said, policy=net.at), said)
     return rounds
-
-
-def _fresh(ground: Ground) -> Path:
-    folder = ground.folder / "witnesses"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
 
 
 def _hashed(passphrase: str, salt: bytes, effort: Effort) -> bytes:

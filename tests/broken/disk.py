@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.broken import mounts
 from tests.broken.crowd import Crowd
-from tests.broken.ground import Ground
+from tests.broken.ground import Ground, portions
 from tests.broken.summary import Outcome
 from tests.broken.writers import NOBODY, Writer, founded
 
@@ -21,7 +21,7 @@ ROUNDS_OF_A_LOG = 10
 
 def full(ground: Ground, rounds: int) -> Iterator[Outcome]:
     outcome = Outcome("disk full, SQLite")
-    for log in _logs(rounds):
+    for log in portions(rounds, ROUNDS_OF_A_LOG):
         with mounts.tmpfs(ground.folder / "full", 48) as folder:
             crowd = Crowd(ground, f"sqlite:///{folder}/ledger.db", outcome)
             for _ in range(log):
@@ -34,7 +34,7 @@ def full(ground: Ground, rounds: int) -> Iterator[Outcome]:
 def limited(ground: Ground, rounds: int) -> Iterator[Outcome]:
     """RLIMIT_FSIZE: writes beyond an offset are refused (EFBIG), to running processes."""
     outcome = Outcome("file size limited, SQLite")
-    for log in _logs(rounds):
+    for log in portions(rounds, ROUNDS_OF_A_LOG):
         with ground.sqlite() as url:
             crowd = Crowd(ground, url, outcome)
             for _ in range(log):
@@ -48,7 +48,7 @@ def read_only(ground: Ground, rounds: int) -> Iterator[Outcome]:
     """A file system with files open for writing cannot be turned read-only in an orderly way; so
     writers are killed, and new ones start into it."""
     outcome = Outcome("read-only file system, SQLite")
-    for log in _logs(rounds):
+    for log in portions(rounds, ROUNDS_OF_A_LOG):
         with mounts.tmpfs(ground.folder / "read-only", 48) as folder:
             crowd = Crowd(ground, f"sqlite:///{folder}/ledger.db", outcome)
             for _ in range(log):
@@ -64,7 +64,7 @@ def read_only(ground: Ground, rounds: int) -> Iterator[Outcome]:
 def forbidden(ground: Ground, rounds: int) -> Iterator[Outcome]:
     """chmod, of the file, of the folder and of both; writers that have it open may go on."""
     outcome = Outcome("chmod, SQLite")
-    for log in _logs(rounds):
+    for log in portions(rounds, ROUNDS_OF_A_LOG):
         folder = ground.folder / "forbidden"
         folder.mkdir(exist_ok=True)
         ground.folder.chmod(0o755)
@@ -99,7 +99,7 @@ def power_cut(ground: Ground, rounds: int) -> Iterator[Outcome]:
 def _broken_disk(
     ground: Ground, rounds: int, outcome: Outcome, break_: Callable[[mounts.Disk], None]
 ) -> Iterator[Outcome]:
-    for log in _logs(rounds):
+    for log in portions(rounds, ROUNDS_OF_A_LOG):
         with mounts.ext4(ground.folder) as disk:
             crowd = Crowd(ground, f"sqlite:///{disk.folder}/ledger.db", outcome)
             for _ in range(log):
@@ -114,13 +114,6 @@ def _broken_disk(
                 disk.mount()
             crowd.check(restarted=True)
     yield outcome
-
-
-def _logs(rounds: int) -> Iterator[int]:
-    """So many rounds, in portions of a log."""
-    while rounds > 0:
-        yield min(rounds, ROUNDS_OF_A_LOG)
-        rounds -= ROUNDS_OF_A_LOG
 
 
 def _filled(ground: Ground, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """What every part is given, and the parts themselves."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,20 @@ class Ground:
         yield f"sqlite:///{path}"
         for left in self.folder.glob(f"{path.name}*"):
             left.unlink()
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder in it, again and again."""
+        made = self.folder / name
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        return made
+
+
+def portions(rounds: int, of_a_log: int) -> Iterator[int]:
+    """So many rounds, divided among logs."""
+    while rounds > 0:
+        yield min(rounds, of_a_log)
+        rounds -= of_a_log
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.broken import mounts
 from tests.broken.check import check
 from tests.broken.crowd import PATIENCE, Crowd
-from tests.broken.ground import Ground
+from tests.broken.ground import Ground, portions
 from tests.broken.summary import Outcome
 from tests.broken.writers import founded
 from tests.postgres import Server, running
@@ -30,7 +30,7 @@ def killed(ground: Ground, rounds: int) -> Iterator[Outcome]:
     server_killed = Outcome("PostgreSQL killed and restarted")
     backends = Outcome("PostgreSQL backends killed")
     for outcome, every in ((server_killed, _kill_server), (backends, _kill_backends)):
-        for log in _logs(rounds):
+        for log in portions(rounds, ROUNDS_OF_A_LOG):
             with running() as server, server.database() as url:
                 crowd = Crowd(ground, url, outcome, 3, threads=2)
                 for _ in range(log):
@@ -47,7 +47,7 @@ def in_commit(ground: Ground, rounds: int) -> Iterator[Outcome]:
     """Killed while commits are on its disk and have been answered to nobody: they wait for a
     standby that is not there. After the restart each must be found, and told as done, once."""
     outcome = Outcome("PostgreSQL killed in mid-commit")
-    for log in _logs(rounds):
+    for log in portions(rounds, ROUNDS_OF_A_LOG):
         with running() as server, server.database() as url:
             crowd = Crowd(ground, url, outcome, 3)
             for _ in range(log):
@@ -104,7 +104,7 @@ def full(ground: Ground, rounds: int) -> Iterator[Outcome]:
     for what, settings in (("data", {}), ("log", {"max_wal_size": "4MB", "min_wal_size": "2MB"})):
         outcome = Outcome(f"PostgreSQL's disk full ({what})")
         ground.folder.chmod(0o755)
-        for log in _logs(rounds):
+        for log in portions(rounds, ROUNDS_OF_A_LOG):
             with mounts.tmpfs(ground.folder / "small", _MEBIBYTES[what]) as disk:
                 server = Server(**settings)
                 try:
@@ -189,9 +189,3 @@ def _kill_backends(ground: Ground, server: Server) -> int:
     rows = server.ask(f"SELECT pid FROM pg_stat_activity WHERE {_CLIENTS}")
     chosen = ground.source.sample(rows, min(3, len(rows)))
     return sum(server.ask("SELECT pg_terminate_backend($1)", *row)[0][0] for row in chosen)
-
-
-def _logs(rounds: int) -> Iterator[int]:
-    while rounds > 0:
-        yield min(rounds, ROUNDS_OF_A_LOG)
-        rounds -= ROUNDS_OF_A_LOG

@@ -8,7 +8,6 @@ of them misbehave while both replicas append. What must hold:
 * every final checkpoint carries cosignatures that its witnesses gave for that very tree.
 """
 
-import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ def misbehaving(ground: Ground, rounds: int) -> Iterator[Outcome]:
     outcome = Outcome("witnesses slow, lying, 409, cut off")
     with _quick_repetition():
         while rounds > 0:
-            with ground.sqlite() as url, seats(_fresh(ground)) as net:
+            with ground.sqlite() as url, seats(ground.fresh("witnesses")) as net:
                 if net.wanting:
                     outcome.part = f"{outcome.part.partition(' (')[0]} ({net.wanting})"
                 rounds -= _misbehaving(ground, url, net, min(rounds, ROUNDS_OF_A_LOG), outcome)
@@ -85,7 +84,7 @@ def brought_back(ground: Ground, rounds: int) -> Iterator[Outcome]:
     outcome = Outcome("brought back from an old backup")
     with _quick_repetition():
         for round_ in range(rounds):
-            with ground.sqlite() as url, seats(_fresh(ground)) as net:
+            with ground.sqlite() as url, seats(ground.fresh("witnesses")) as net:
                 _brought_back(ground, url, net, cut_off=bool(round_ % 2), outcome=outcome)
     yield outcome
 
@@ -172,13 +171,6 @@ def _backup(url: str, to: Path) -> None:
     source.backup(copy)
     source.close()
     copy.close()
-
-
-def _fresh(ground: Ground) -> Path:
-    folder = ground.folder / "witnesses"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
 
 
 def _until(true: Callable[[], bool]) -> None:
