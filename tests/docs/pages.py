@@ -21,8 +21,8 @@ Every refusal carries a stable code and its words in Chinese and English. Over H
 `code` of an RFC 9457 problem document.
 """
 FINDINGS_LEAD = """\
-`zhenglian audit` 和 `zhenglian monitor` 的每项发现都带一个固定代码，并指明条目序号、文件、记录或部门。
-`monitor-` 开头的只有后者会报。
+`zhenglian audit` 和 `zhenglian monitor` 的每项发现都带一个固定代码，并指明条目序号、文件、记录或
+部门。`monitor-` 开头的只有后者会报。
 Every finding of `zhenglian audit` and `zhenglian monitor` carries a stable code, and names the
 ledger index, the file, the record or the department; those that begin with `monitor-` are of the
 latter alone. What was not checked never makes a log unclean.

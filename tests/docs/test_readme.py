@@ -60,9 +60,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int
             process.wait(30)
 
 
-def test_its_commands_do_what_the_readme_says(
-    repo: Path, served: tuple[Path, int]
-) -> None:
+def test_its_commands_do_what_the_readme_says(repo: Path, served: tuple[Path, int]) -> None:
     folder, port = served
     named = [block for block in blocks(repo, "README.md") if ".venv/bin/" in block]
     assert len(named) == 3
