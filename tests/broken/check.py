@@ -27,6 +27,8 @@ from verifier.note import VerifierKey
 from verifier.proof import check_proof, parse_proof
 from verifier.tiles import TileTree, tile_widths
 
+_ABSENT = ("ledger-out-of-range", "ledger-not-found", "ledger-inconsistent")
+
 
 @dataclass
 class Verdict:
@@ -121,7 +123,9 @@ def check_answers(ledger: Ledger, said: Said, key: VerifierKey, verdict: Verdict
             check_inclusion(
                 index=index, size=checkpoint.size, leaf=leaf, proof=proof, root=checkpoint.root
             )
-        except (Refused, LedgerError, ValueError, IndexError):
+        except (Refused, LedgerError, ValueError, IndexError) as error:
+            if isinstance(error, LedgerError) and error.code not in _ABSENT:
+                raise
             verdict.lost += 1
     for index, leaf in said.acknowledged[:: max(1, len(said.acknowledged) // 25)]:
         try:  # and as the product hands it out, with the entry itself

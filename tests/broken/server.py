@@ -121,7 +121,7 @@ def full(ground: Ground, rounds: int) -> Iterator[Outcome]:
         yield outcome
 
 
-_MEBIBYTES = {"data": 96, "log": 10}
+_MEBIBYTES = {"data": 96, "log": 64}
 
 
 def _make(server: Server, data: Path | None = None, log: Path | None = None) -> None:
@@ -161,6 +161,7 @@ def _fill_and_free(
     if not server.alive():
         server.start()
     _when_up(server, "SELECT pg_drop_replication_slot('forgotten')")
+    _when_up(server, "CHECKPOINT")  # lets go of what was kept for it
     for writer in crowd.writers:
         writer.next(PATIENCE)
 
