@@ -232,7 +232,8 @@ class Asker:
         try:
             answer = request(left)
         except OSError as error:
-            raise _Failed(f"no answer: {error.strerror or type(error).__name__}") from error
+            why = error.strerror or str(error) or type(error).__name__
+            raise _Failed(f"no answer: {why}") from error
         if len(answer.body) > MAX_ANSWER:
             raise _Failed(f"an answer above {MAX_ANSWER} bytes")
         return answer

@@ -48,7 +48,7 @@ class Seat:
 
     def __call__(self, path: str, body: bytes | None, seconds: float) -> HttpAnswer:
         if self.down:
-            raise ConnectionRefusedError(111, "Connection refused")
+            raise OSError("Connection refused")  # as the client puts it: words, no errno
         if self.silent.is_set():
             time.sleep(seconds)
             raise TimeoutError("timed out")

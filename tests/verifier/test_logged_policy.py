@@ -118,6 +118,7 @@ def test_nothing_is_no_policy_and_of_nothing_there_is_no_override(city: City) ->
         ({"policy": ONE, "override": ""}, "enrolment-malformed"),
         ({"policy": ONE, "override": 1}, "enrolment-malformed"),
         ({"policy": ONE, "override": "字" * 401}, "enrolment-malformed"),
+        ({"policy": ONE, "override": "  "}, "enrolment-malformed"),
         ({"policy": ONE, "override": "a\nb"}, "enrolment-malformed"),
         ({"policy": ONE, "override": "a\u202eb"}, "enrolment-malformed"),
     ],
