@@ -124,7 +124,7 @@ class Witnessing:
         with suppress(Empty):
             for _ in askers:
                 good += answered.get(timeout=max(0.0, deadline - self._monotonic()))
-        if good < len(askers):
+        if good < len(askers) and self._ledger.refusal is None:
             _log.warning(
                 "见证人 %d 位中 %d 位已核对账本，其余应答时核对 "
                 "%d of %d witnesses compared with the ledger; the others when they answer",

@@ -1,9 +1,11 @@
 """Evidence of two histories, as text for people and as JSON."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 from verifier.checkpoint import Checkpoint
+from verifier.note import VerifierKey
 from verifier.report import Page, clock, plain
 from verifier.split_view import Cosigner, TwoHistories
 from verifier.verdict import Colour
@@ -11,6 +13,7 @@ from verifier.verdict import Colour
 CODE = "two-histories"
 ZH = "证据成立：此账本签署了两套互相矛盾的历史"
 EN = "Proved: this log signed two histories that contradict each other"
+_LONGEST_KEY = 400  # characters of a vkey; one of ML-DSA-44 has some 1,800
 
 
 def split_view_page(found: TwoHistories, page: Page) -> None:
@@ -18,7 +21,8 @@ def split_view_page(found: TwoHistories, page: Page) -> None:
     page.banner(Colour.RED, ZH, EN)
     page.heading("账本", "The log")
     rows: list[tuple[str, str, Any]] = [("账本名", "Origin", found.origin)]
-    rows += [("账本密钥", "Key of the log", key.text()) for key in found.log_keys]
+    keys = sorted(found.log_keys, key=lambda key: len(key.public))
+    rows += [("账本密钥", "Key of the log", _key(key)) for key in keys]
     rows.append(("密钥来源", "Where the key is from", page.say(*_trust(found))))
     page.rows(rows)
     _checkpoint(found.first, found.cosigners[0], ("检查点甲", "Checkpoint A"), page)
@@ -66,6 +70,14 @@ def cosigned_both(found: TwoHistories) -> list[str]:
         {one.name for one in side if one.timestamp is not None} for side in found.cosigners
     )
     return sorted(first & second)
+
+
+def _key(key: VerifierKey) -> str:
+    """The vkey; of one too long to compare by eye its name, key id and SHA-256 of the vkey."""
+    text = key.text()
+    if len(text) <= _LONGEST_KEY:
+        return text
+    return f"{key.name}+{key.key_id:08x}+… (SHA-256 {sha256(text.encode()).hexdigest()})"
 
 
 def _trust(found: TwoHistories) -> tuple[str, str]:

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keys.signer import SoftwareSigner
+from keys.suites import SUITES
 from tests.city import City
 from tests.verifier import twin
 from tests.verifier.helpers import ORIGIN, cosigned, frontier, refused, signer, witness
@@ -19,6 +22,8 @@ from verifier.checkpoint import Checkpoint
 from verifier.cli import run
 from verifier.merkle import EMPTY_ROOT, roots_from_consistency
 from verifier.note import NoteSigner, VerifierKey, sign_note
+from verifier.report import Page
+from verifier.split_report import split_view_page
 from verifier.split_view import (
     HEADER,
     MAX_SPLIT_VIEW,
@@ -283,6 +288,17 @@ def test_verify_confirms_and_says_under_which_key(file: Path) -> None:
     assert (status, answer["code"], answer["trust"]) == (4, "two-histories", "file")
     assert [one["size"] for one in answer["checkpoints"]] == [7, 13]
     assert answer["cosigned_both"] == [W2.name]
+
+
+def test_a_key_too_long_to_read_is_named_by_its_digest() -> None:
+    long = NoteSigner(ORIGIN, SoftwareSigner(SUITES[-48], bytes(32)), 0x06).key
+    page = Page("both", colour=False, width=100)
+    split_view_page(replace(check_split_view(evidence()), log_keys=(long, LOG.key)), page)
+    text = "".join("\n".join(page.lines).split())
+    assert long.text() not in text
+    digest = sha256(long.text().encode()).hexdigest()
+    short = f"{ORIGIN}+{long.key_id:08x}+…(SHA-256{digest})"
+    assert text.index(LOG.key.text()) < text.index(short)
 
 
 def test_verify_under_the_key_of_a_pack(tmp_path: Path) -> None:
