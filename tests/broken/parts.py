@@ -25,7 +25,7 @@ PARTS: Mapping[str, Part] = {
     "ext4": Part(disk.aborted, bounded=2, rounds=40),
     "power": Part(disk.power_cut, bounded=2, rounds=100),
     "syscalls": Part(syscalls.failed_once, bounded=3, rounds=400),
-    "postgres": Part(server.killed, bounded=2, rounds=100),
+    "postgres": Part(server.killed, bounded=2, rounds=60),
     "commit": Part(server.in_commit, bounded=1, rounds=60),
     "standby": Part(server.promoted, bounded=1, rounds=15),
     "postgres-full": Part(server.full, bounded=1, rounds=15),
