@@ -36,6 +36,7 @@ _LEDGER_STATUS: Mapping[str, int] = {
     "ledger-closed": 503,
     "ledger-commit-unknown": 503,
     "ledger-logged-not-published": 503,
+    "ledger-restored-unseen": 503,
     "ledger-rolled-back": 503,
     "ledger-forked": 503,
     "ledger-store-lost": 503,

@@ -61,6 +61,10 @@ class LedgerError(ZhenglianError):
             "已发布的检查点不是用此账本密钥签署的",
             "the published checkpoint is not signed by this ledger key",
         ),
+        "ledger-restored-unseen": (
+            "账本由备份恢复，须先与足够的见证人核对，才能写入",
+            "restored from a backup: nothing is written before enough witnesses were compared",
+        ),
         "ledger-rolled-back": (
             "账本落后于自己签署过的检查点，疑似回滚，拒绝写入；见 docs/operating.md“账本回滚”",
             "the ledger is behind what it signed, so it will not write: see docs/operating.md",

@@ -163,8 +163,8 @@ class Ledger:
         return self.submit(drafts, effects).result()
 
     def before_first_write(self, look: Callable[[], None]) -> None:
-        """Has `look` called, once, before the first submission is taken; whoever comes meanwhile
-        waits. It may `refuse`."""
+        """Has `look` called before the first submission is taken, and again while it raises;
+        whoever comes meanwhile waits. It may `refuse`."""
         self._before_first_write = look
 
     def look_first(self) -> None:
@@ -173,6 +173,12 @@ class Ledger:
             if self._before_first_write is not None:
                 self._before_first_write()
                 self._before_first_write = None
+
+    @property
+    def restored(self) -> bool:
+        """Whether a backup was restored, and not compared with the witnesses since."""
+        with self.store.read() as reader:
+            return reader.restored()
 
     def refuse(self, error: LedgerError) -> None:
         """Take no submission any more; each is told `error`. Reading goes on."""

@@ -75,6 +75,7 @@ class Witnessing:
         self._current: Published | None = None  # what is being asked for
         self._lines: _Lines = {}  # over it, each verified
         self._not_before = 0.0  # when the next may be asked for
+        self._look_again = 0.0  # when a restored ledger may be compared once more
         self._inbox: SimpleQueue[tuple[Asker, _Lines] | None] = SimpleQueue()
         self._news = self._resting = False
         self._closed = False
@@ -109,21 +110,34 @@ class Witnessing:
         """Compares the ledger with what every witness shows of it, all at once, within `seconds`.
 
         A ledger that is not what its own signatures say refuses to write from then on. Witnesses
-        that do not answer are warned of, and compared when they do.
+        that do not answer are warned of, and compared when they do. But one that was restored from
+        a backup is `ledger-restored-unseen` until so many have been compared that the others could
+        not have made a later checkpoint final.
         """
-        askers = self._askers_for(self._policy(self._ledger.size))
-        answered: SimpleQueue[bool] = SimpleQueue()
+        policy = self._policy(self._ledger.size)
+        askers = self._askers_for(policy)
+        restored = self._ledger.restored
+        if restored and self._monotonic() < self._look_again:
+            raise LedgerError("ledger-restored-unseen")
+        answered: SimpleQueue[tuple[Asker, bool]] = SimpleQueue()
         for asker in askers:
 
             def one(asker: Asker = asker) -> None:
-                answered.put(self._safely(lambda: asker.look(self._seconds), False))
+                answered.put((asker, self._safely(lambda: asker.look(self._seconds), False)))
 
             threading.Thread(target=one, name="ledger-look", daemon=True).start()
         deadline = self._monotonic() + self._seconds
-        good = 0
+        good, unseen = 0, set() if policy is None else set(policy.witnesses)
         with suppress(Empty):
             for _ in askers:
-                good += answered.get(timeout=max(0.0, deadline - self._monotonic()))
+                asker, well = answered.get(timeout=max(0.0, deadline - self._monotonic()))
+                good += well
+                unseen -= set(asker.names) if well else set()
+        if restored and self._ledger.refusal is None:
+            if policy is not None and policy.least() and policy.is_met_by(unseen):
+                self._look_again = self._monotonic() + _AFTER_TROUBLE
+                raise LedgerError("ledger-restored-unseen", f"{good} of {len(askers)}")
+            self._ledger.store.compared()
         if good < len(askers) and self._ledger.refusal is None:
             _log.warning(
                 "见证人 %d 位中 %d 位已核对账本，其余应答时核对 "

@@ -58,6 +58,8 @@ def _look(city: City, checks: dict[str, str]) -> None:
     checkpoint = open_checkpoint(note, city.trust().log_key, city.authorities.log_pq_key)
     behind = size - checkpoint.size
     checks["checkpoint"] = "current" if behind <= 0 else f"{behind} entries unpublished"
+    if city.ledger.restored:
+        checks["restored"] = "由备份恢复，尚待与见证人核对 awaits comparison with the witnesses"
     checks["keys"] = f"{len(city.signers)} open"
     seen = overview(city)
     checks["witnesses"] = witnesses_words(seen)

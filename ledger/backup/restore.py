@@ -41,6 +41,9 @@ def restore(
     2. The database holds no row (`backup-target-used`); its tables are brought to those steps.
     3. They are filled, while the rows are checked as by `check`, to the end of the file.
     4. The tables are brought forward to this program's steps. Commit.
+
+    What is restored may be older than what was signed: it is marked, and a ledger with witnesses
+    writes nothing before it was compared with enough of them (`ledger.witnessing`).
     """
     backup = BackupReader(file)
     contents, every = backup.contents, (METADATA, *series)
@@ -56,6 +59,7 @@ def restore(
         for metadata in every:  # 4
             forward(writer.connection, metadata)
             count_on(writer.connection, metadata)
+        writer.mark_restored(True)
         writer.commit()
     return Backup(inspected, backup.bytes, backup.digest)
 

@@ -68,6 +68,9 @@ class Reader(Protocol):
     def final(self) -> Published | None:
         """The final checkpoint, never ahead of the published one; None before the first."""
 
+    def restored(self) -> bool:
+        """Whether a backup was restored here, and not compared with the witnesses since."""
+
     def last_index(self) -> int | None:
         """The largest index among the entries; None when there are none."""
 
@@ -110,6 +113,9 @@ class Writer(Reader, Protocol):
     def insert_rows(self, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Add rows to any table, values in the order of its columns."""
 
+    def mark_restored(self, restored: bool) -> None:
+        """Whether `restored` is true from now on; it stays false while nothing is published."""
+
     def commit(self) -> None:
         """Make it durable. Called once, as the last thing in the block."""
 
@@ -139,6 +145,9 @@ class Store(Protocol):
 
     def finalise(self, checkpoint: Published) -> Published:
         """Store a final checkpoint unless one of the same or a larger size is; return what is."""
+
+    def compared(self) -> None:
+        """What was restored here has been compared with the witnesses: `Reader.restored` ends."""
 
     def close(self) -> None:
         """Let go of every connection. The store cannot be used afterwards."""

@@ -3,7 +3,8 @@
     entries     idx PK · leaf_hash unique · data · kind · dept · time_ms
     tiles       (level >= 1, n) PK · data: up to 256 hashes, appended to until full
     head        one row · size · root · frontier (hashes side by side, largest subtree first)
-    checkpoint  at most two rows, the published (1) and the final one (2) · size · note
+    checkpoint  at most three rows: the published (1), the final one (2), what was published when a
+                backup was restored (3), until it is compared with the witnesses · size · note
 
 Level-0 tiles and entry bundles are ranges of `entries`. `leaf_hash` stands before `data`, so that
 reading a tile does not read the entries.
@@ -27,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    delete,
     func,
     insert,
     select,
@@ -98,7 +100,8 @@ _DISK_SQLITE = {
 _WAITED = ("55P03", "57014")  # lock_timeout; statement_timeout or a cancelled statement
 
 _COLUMNS = tuple(ENTRIES.c.keys())
-_ROW, _FINAL = 1, 2  # ids: of the only row of `head` and the published checkpoint; the final one
+_ROW, _FINAL, _RESTORED = 1, 2, 3
+"""Ids: of the only row of `head` and the published checkpoint; the final one; see `restored`."""
 _IN_CHUNK = 500  # bound values in one IN list
 
 _HEAD = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier).where(HEAD.c.id == _ROW)
@@ -209,6 +212,10 @@ class SqlReader:
     @translated()
     def final(self) -> Published | None:
         return self._checkpoint(_FINAL)
+
+    @translated()
+    def restored(self) -> bool:
+        return self._checkpoint(_RESTORED) is not None
 
     @translated()
     def logged_at(self, index: int) -> int | None:
@@ -336,6 +343,15 @@ class SqlWriter(SqlReader):
         """`ledger.stores.base.Store.finalise`, inside this transaction."""
         return self._put(checkpoint, [_FINAL])
 
+    @translated()
+    def mark_restored(self, restored: bool) -> None:
+        """Whether `restored` is true from now on; it stays false while nothing is published."""
+        self._connection.execute(delete(CHECKPOINT).where(CHECKPOINT.c.id == _RESTORED))
+        published = self._checkpoint(_ROW)
+        if restored and published is not None:
+            row = {"id": _RESTORED, "size": published.size, "note": published.note}
+            self._connection.execute(insert(CHECKPOINT), row)
+
     def _put(self, checkpoint: Published, rows: list[int]) -> Published:
         """Into each of these rows that is absent or smaller; returns what is in the first."""
         values = {"rows": rows, "new_size": checkpoint.size, "new_note": checkpoint.note}
@@ -395,6 +411,11 @@ class SqlStore:
             current = writer.finalise(checkpoint)
             writer.commit()
             return current
+
+    def compared(self) -> None:
+        with self._writing(self._durable) as writer:
+            writer.mark_restored(False)
+            writer.commit()
 
     def close(self) -> None:
         self._durable.dispose()

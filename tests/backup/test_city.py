@@ -122,6 +122,8 @@ def test_a_city_moves_to_postgresql_and_back(
         assert f"{size + 2:,}, 最后" in words
     assert run(back, "backup", "restore", str(second))[0] == 0
     new, old = open_store(f"sqlite:///{back / 'zhenglian.db'}"), open_store(url)
+    with new.read() as reader, old.read() as before:
+        assert (reader.restored(), before.restored()) == (True, False)
     assert all_rows(new, METADATA) == all_rows(old, METADATA)
     new.close()
     old.close()

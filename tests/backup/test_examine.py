@@ -183,6 +183,7 @@ def test_examining_writes_nothing_and_waits_for_nobody(
 ) -> None:
     store = fresh("sqlite")
     restored(store, town, backup)
+    store.compared()
     with open_ledger(store) as ledger:
         ledger.append(drafts(0, 3, "while it is looked at"))
         with store.write():  # somebody else writes, and does not end

@@ -112,7 +112,9 @@ def test_every_row_arrives(town: MetaData, fresh: Fresh, source: str, target: st
 
 def test_there_and_back_is_the_same(town: MetaData, fresh: Fresh, backup: bytes) -> None:
     restored(there := fresh("postgresql"), town, backup)
+    there.compared()
     restored(back := fresh("sqlite"), town, backup_of(there, town))
+    back.compared()
     assert backup_of(back, town) == backup
 
 

@@ -349,3 +349,56 @@ def test_a_witness_is_looked_at_again_while_nothing_happens(
         eventually(lambda: ledger.refusal)
         with refused("ledger-rolled-back"):
             ledger.append(drafts(3, 1))
+
+
+def test_a_restored_backup_waits_for_enough_witnesses(net: Net, path: Path, policy: Policy) -> None:
+    """Two of three make a checkpoint final: where two were not compared, they may have."""
+    grown(net, path, policy, 0, 5)
+    store = opened(path)
+    with store.write() as writer:
+        writer.mark_restored(True)
+        writer.commit()
+    for seat in net.seats.values():
+        seat.down = True
+    with net.open(store, policy, start=False) as (ledger, witnessing):
+        assert ledger.restored
+        for _ in range(2):
+            with refused("ledger-restored-unseen"):
+                ledger.append(drafts(90, 1))
+        net["court"].down = False
+        witnessing._look_again = 0.0
+        with refused("ledger-restored-unseen"):
+            ledger.append(drafts(90, 1))
+        net["audit"].down = False
+        witnessing._look_again = 0.0
+        assert ledger.append(drafts(5, 1, "e")).size == 6
+        assert not ledger.restored
+    with net.open(store, policy, start=False) as (ledger, _):
+        for seat in net.seats.values():
+            seat.down = True
+        assert ledger.append(drafts(6, 1, "e")).size == 7
+    store.close()
+
+
+def test_an_old_backup_that_was_restored_is_found_out_before_it_writes(
+    net: Net, restored: Store, policy: Policy
+) -> None:
+    with restored.write() as writer:
+        writer.mark_restored(True)
+        writer.commit()
+    with net.open(restored, policy, start=False) as (ledger, _):
+        with refused("ledger-rolled-back"):
+            ledger.append(drafts(90, 1))
+        assert ledger.restored
+        assert ledger.size == 5
+
+
+def test_without_witnesses_there_is_nothing_to_compare(net: Net, memory: Store) -> None:
+    with net.open(memory, None, start=False) as (ledger, _):
+        ledger.append(drafts(0, 1))
+    with memory.write() as writer:
+        writer.mark_restored(True)
+        writer.commit()
+    with net.open(memory, None, start=False) as (ledger, _):
+        assert ledger.append(drafts(1, 1)).size == 2
+        assert not ledger.restored

@@ -36,6 +36,9 @@ def make_folder(folder: Path) -> WitnessState:
     return create_state(folder / "witness.db", keys)
 
 
+_READY = "  按 Ctrl-C 停止 to stop\n"
+
+
 @contextmanager
 def serving(repo: Path, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """The process, its standard error read up to where it is ready, and its address."""
@@ -49,7 +52,9 @@ def serving(repo: Path, folder: Path) -> Iterator[tuple["subprocess.Popen[str]",
     ) as process:
         try:
             assert process.stderr
-            told = "".join(iter(process.stderr.readline, "  按 Ctrl-C 停止 to stop\n"))
+            told = ""
+            while (line := process.stderr.readline()) not in ("", _READY):
+                told += line
             found = re.search(r"http://127\.0\.0\.1:\d+", told)
             assert found, told
             yield process, found[0]

@@ -1,0 +1,5 @@
+"""Fixtures of these tests."""
+
+from tests.argon2 import argon2_for_real
+
+__all__ = ["argon2_for_real"]
