@@ -402,7 +402,8 @@ def test_killed_at_any_moment(tmp_path: Path, repo: Path, rounds: int) -> None:
     cut = 0
     for number in range(rounds):
         folder = tmp_path / f"mirror {number}"
-        said = _killed(repo, tmp_path / "logs", folder, after=0.05 + 0.29 * number / rounds)
+        wait = number % (len(logs) - 1)
+        said = _killed(repo, tmp_path / "logs", folder, wait, 0.02 * number / rounds)
         cut += 0 < len(said) < len(logs)
         held = 0
         if (log_folder(folder, LOG.name) / "checkpoint").exists():
@@ -414,15 +415,16 @@ def test_killed_at_any_moment(tmp_path: Path, repo: Path, rounds: int) -> None:
     assert rounds < 10 or cut > rounds // 4
 
 
-def _killed(repo: Path, logs: Path, folder: Path, after: float) -> list[int]:
-    """Kills a mirror some seconds after it has begun; the sizes that it said it published."""
+def _killed(repo: Path, logs: Path, folder: Path, wait: int, after: float) -> list[int]:
+    """Kills a mirror some seconds after it said so many sizes; all the sizes that it said."""
     command = [sys.executable, "-m", "tests.ledger.mirror_child", logs, folder, LOG.key.text()]
     with subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
+        lines = [process.stdout.readline() for _ in range(wait)]
         time.sleep(after)
         process.kill()
-        lines = process.stdout.read().splitlines(keepends=True)
+        lines += process.stdout.read().splitlines(keepends=True)
     return [int(line) for line in lines if line.endswith("\n")]
 
 
