@@ -17,6 +17,8 @@ from tests.ledger.helpers import check_inclusion_of, check_log, open_ledger
 from tests.ledger.processes import acknowledged, appender
 from tests.postgres import Server, running
 
+pytestmark = pytest.mark.long
+
 NAMES = ("one", "two", "three", "four")
 CHECKED = 200  # proofs verified, of those acknowledged
 
@@ -112,7 +114,6 @@ def test_the_server_killed_and_started_again(repo: Path, server: Server) -> None
         disturbed(repo, url, 40, lambda: kill_server(server, source), every=0.7, most=4)
 
 
-@pytest.mark.long
 def test_both_for_minutes(repo: Path, server: Server) -> None:
     source = random.Random()
 

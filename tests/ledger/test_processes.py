@@ -16,6 +16,7 @@ ENDLESS = 1_000_000
 on_disk = pytest.mark.parametrize("scheme", ["sqlite", "postgresql"])
 
 
+@pytest.mark.long
 @on_disk
 def test_sigkill_loses_nothing_that_was_acknowledged(repo: Path, url: str) -> None:
     said: list[tuple[int, bytes]] = []
