@@ -40,6 +40,7 @@ OPEN = {
     "/log/checkpoint",
     "/v1/pack",
     "/v1/log/policy",
+    "/v1/log/finality",
     "/.well-known/zhenglian",
     "/.well-known/jwks.json",
     "/.well-known/jwks-sm2.json",
@@ -63,6 +64,8 @@ ANYONE = {
     "GET /v1/log/consistency",
     "GET /v1/log/key",
     "GET /v1/log/policy",
+    "GET /v1/log/finality",
+    "GET /v1/log/checkpoint",
     "GET /v1/public/credits",
     "POST /v1/receipts/verify",
 }
