@@ -72,7 +72,8 @@ def _traced(
     writer = ground.nursery.start(job, said)
     _until_stopped(writer.pid)
     try:
-        with _strace(said.thread or writer.pid, path, trace, fault):
+        thread = _until_told(said) if job.held == "append" else writer.pid
+        with _strace(thread, path, trace, fault):
             writer.send(signal.SIGCONT)
             _until_ended(writer, said)
         verdict = check(job.url, said)
@@ -134,6 +135,15 @@ def _until_stopped(process: int) -> None:
     while not _status(process, "State").startswith("T"):
         assert time.monotonic() < deadline, f"process {process} does not stop"
         time.sleep(0.002)
+
+
+def _until_told(said: Said) -> int:
+    """The thread that writes. It was told before the stop, but may not have been heard yet."""
+    deadline = time.monotonic() + _SECONDS
+    while not said.thread:
+        assert time.monotonic() < deadline, "the writer told no thread"
+        time.sleep(0.002)
+    return said.thread
 
 
 def _status(process: int, name: str) -> str:
