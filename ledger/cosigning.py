@@ -217,6 +217,7 @@ class Asker:
                 self._ledger.check_seen(shown)
             except LedgerError as error:
                 if error.code in ("ledger-rolled-back", "ledger-forked"):
+                    self._note("")  # what it shows is wrong with us
                     raise LedgerError(error.code, f"{error.detail}; {self.url}") from error
                 raise
             self._size = max(self._size, shown.size)

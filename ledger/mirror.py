@@ -3,6 +3,7 @@
     <folder>/<SHA-256 of the origin, hex>/checkpoint             the mirror checkpoint
                                           checkpoint.pending     what is being copied towards
                                           tile/…                 as in the log
+    <folder>/seen/<the same>/…                                   checkpoints not compared yet
     <folder>/refused/<the same>/…                                what a log was refused for
 
 The path is that of C2SP tlog-mirror, so any number of logs lie side by side; so are the two
@@ -11,9 +12,12 @@ checkpoints. Files are fetched rather than pushed (`add-entries`), and the mirro
 The order of effects. Killed at any point, the folder holds the log as it was, and the next run
 goes on where this one stopped:
 
-1. The checkpoint is fetched, and opened as its reader demands.
-2. It extends the mirror checkpoint, the pending one, and any other that its reader knows, by the
-   log's own tiles; else it is refused, what proves it is kept, and nothing else is changed.
+1. The checkpoint is fetched. Once the log is known to have signed it, it is kept as seen, until a
+   run has compared it with the tree: a log that shows it, and then not its tree or not its
+   witnesses, must stand by it. Then it is held to all else that its reader demands.
+2. It extends the mirror checkpoint, the pending one, those seen, and any other that its reader
+   knows, by the log's own tiles; else it is refused, what proves it is kept, and nothing else is
+   changed.
 3. It becomes the pending checkpoint, so that a log cannot change its mind before 6.
 4. Hash tiles are written from the top down, each checked against the tile above it.
 5. Entry bundles are written, each checked against the level-0 tile over it.
@@ -60,6 +64,9 @@ from verifier.tiles import (
 )
 
 PENDING: Final = CHECKPOINT + ".pending"
+SEEN: Final = "seen"
+MAX_SEEN: Final = 64
+"""Checkpoints kept as seen; a log that goes on showing more has been refused as often."""
 REFUSED: Final = "refused"
 READERS: Final = 4
 """Requests to the source at a time."""
@@ -110,18 +117,24 @@ def mirror(
     """
     patient = _Patient(source, sleep)
     note = patient.read(CHECKPOINT)
-    new = demands.open(note)  # 1
+    new = demands.signed(note)  # 1
     target = log_folder(folder, new.origin)
+    seen = _Seen(folder / SEEN / target.name)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with locked(target):
-            return _Run(patient, target, note, new, progress, readers, zipped).run(demands)
-    except Contradiction as error:
-        kept = folder / REFUSED / target.name
-        for name, data in error.files.items():
-            replace_file(kept, name, data)
-            sync_folder(kept)
-        raise LedgerError(error.code, f"{error.detail}: {kept}") from error
+            try:
+                seen.keep(note, new)
+                demands.witnessed(note)
+                run = _Run(patient, target, note, new, seen, progress, readers, zipped)
+                return run.run(demands)
+            except Contradiction as error:
+                kept = folder / REFUSED / target.name
+                for name, data in error.files.items():
+                    replace_file(kept, name, data)
+                    sync_folder(kept)
+                seen.forget(error.proved)
+                raise LedgerError(error.code, f"{error.detail}: {kept}") from error
     except OSError as error:
         where = error.filename or target.name
         raise LedgerError("ledger-export-failed", f"{where}: {error.strerror}") from error
@@ -154,6 +167,35 @@ class _Patient:
         return read()
 
 
+class _Seen:
+    """Checkpoints that the log signed and whose tree was not compared with the mirror's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def notes(self) -> dict[str, bytes]:
+        """By the name of the file, which is SIZE-ROOT."""
+        if not self._folder.exists():
+            return {}
+        files = (file for file in self._folder.iterdir() if file.suffix != TEMPORARY)
+        return {file.name: file.read_bytes() for file in sorted(files)}
+
+    def keep(self, note: bytes, checkpoint: Checkpoint) -> None:
+        """One of each size and root."""
+        name, held = self._name(checkpoint), self.notes()
+        if name not in held and len(held) < MAX_SEEN:
+            for folder in replace_file(self._folder, name, note):
+                sync_folder(folder)
+
+    def forget(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """They were compared."""
+        for checkpoint in checkpoints:
+            (self._folder / self._name(checkpoint)).unlink(missing_ok=True)
+
+    def _name(self, checkpoint: Checkpoint) -> str:
+        return f"{checkpoint.size}-{checkpoint.root.hex()}"
+
+
 class _Run:
     """One run over one log's folder, which is locked."""
 
@@ -163,12 +205,13 @@ class _Run:
         folder: Path,
         note: bytes,
         new: Checkpoint,
+        seen: _Seen,
         progress: Progress,
         readers: int,
         zipped: bool,
     ) -> None:
         self.source, self.folder, self.note, self.new = source, folder, note, new
-        self.progress, self.readers, self.zipped = progress, readers, zipped
+        self.seen, self.progress, self.readers, self.zipped = seen, progress, readers, zipped
         self.local = DirectoryReadSide(folder)
         self.edge: dict[tuple[int, int], bytes] = {}
         self.touched = {folder.parent, folder}
@@ -179,7 +222,8 @@ class _Run:
         before = held[CHECKPOINT].size if CHECKPOINT in held else 0
         mine = Signed(self.note, self.new, self._tile_of_new)
         self._check_edge()
-        for known in held.values():  # 2
+        shown = self._shown(demands)
+        for known in [*held.values(), *shown]:  # 2
             _of_source(partial(check_extends, mine, known, demands))
         if CHECKPOINT not in held or held[CHECKPOINT].note != self.note:
             replace_file(self.folder, PENDING, self.note)  # 3
@@ -187,6 +231,7 @@ class _Run:
             if before < self.new.size:
                 self._copy(before)  # 4, 5
             self._publish(before)  # 6
+        self.seen.forget(known.checkpoint for known in shown)
         size = self.new.size
         return Mirrored(self.new.origin, self.folder, before, size, self.fetched, self.found)
 
@@ -201,17 +246,18 @@ class _Run:
             raise LedgerError("ledger-export-foreign", min(strange))
         held: dict[str, Signed] = {}
         for name in sorted({CHECKPOINT, PENDING} & names):
-            note = (self.folder / name).read_bytes()
-            try:
-                held[name] = Signed(note, demands.signed(note))
-            except Refused as error:
-                raise LedgerError("mirror-damaged", f"{name}: {error.code}") from error
+            held[name] = _signed(name, (self.folder / name).read_bytes(), demands)
         if CHECKPOINT in held:
             one = held[CHECKPOINT]
             held[CHECKPOINT] = Signed(one.note, one.checkpoint, self._tile_of_ours)
         if demands.known is not None:
             held["known"] = Signed(demands.known, demands.signed(demands.known))
         return held
+
+    def _shown(self, demands: Demands) -> list[Signed]:
+        """What was seen of the log that the new tree covers."""
+        shown = [_signed(name, note, demands) for name, note in self.seen.notes().items()]
+        return [one for one in shown if one.size <= self.new.size]
 
     def _check_edge(self) -> None:
         """The partial tiles of the new tree give its root; full ones hang below them."""
@@ -342,6 +388,14 @@ class _Run:
             for n in self._full(level, before):
                 for path in (tile_path(level, n), *([] if level else [entries_path(n)])):
                     shutil.rmtree(self.folder / (path + ".p"), ignore_errors=True)
+
+
+def _signed(name: str, note: bytes, demands: Demands) -> Signed:
+    """A checkpoint that an earlier run kept."""
+    try:
+        return Signed(note, demands.signed(note))
+    except Refused as error:
+        raise LedgerError("mirror-damaged", f"{name}: {error.code}") from error
 
 
 def _of_source(read: Callable[[], T]) -> T:

@@ -22,11 +22,18 @@ from verifier.tiles import FULL_WIDTH, ReadTile, TileTree, tile_widths
 
 
 class Contradiction(LedgerError):
-    """A log that takes back what it signed. `files` prove it, by name."""
+    """A log that takes back what it signed. `files` say so, by name; `proved` are the checkpoints
+    of which they are proof."""
 
-    def __init__(self, code: str, detail: str, files: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        files: Mapping[str, bytes],
+        proved: Sequence[Checkpoint] = (),
+    ) -> None:
         super().__init__(code, detail)
-        self.files = files
+        self.files, self.proved = files, proved
 
 
 @dataclass(frozen=True)
@@ -41,18 +48,14 @@ class Demands:
     policy: Policy | None = None
     known: bytes | None = None
 
-    def open(self, note: bytes) -> Checkpoint:
-        """1. The log signed it (refusals of `open_checkpoint`). 2. So did witnesses enough for the
-        policy (refusals of `Policy.check`)."""
-        checkpoint = self.signed(note)  # 1
-        if self.policy is not None:
-            self.policy.check(parse_note(note))  # 2
-        return checkpoint
-
     def signed(self, note: bytes) -> Checkpoint:
-        """The first of these alone: for a note that was opened before, perhaps under another
-        policy."""
+        """The log signed it; refusals of `open_checkpoint`."""
         return checkpoint_of(parse_note(note), self.log_key, self.second)
+
+    def witnessed(self, note: bytes) -> None:
+        """So did witnesses enough for the policy; refusals of `Policy.check`."""
+        if self.policy is not None:
+            self.policy.check(parse_note(note))
 
     @property
     def log_keys(self) -> list[VerifierKey]:
@@ -125,4 +128,5 @@ def _forked(larger: Signed, smaller: Signed, demands: Demands) -> LedgerError:
     sizes = f"{smaller.size}-{larger.size}"
     roots = f"{smaller.checkpoint.root.hex()[:8]}-{larger.checkpoint.root.hex()[:8]}"
     name = f"split-view-{sizes}-{roots}.txt"
-    return Contradiction("mirror-forked", f"{sizes}", {name: format_split_view(view)})
+    files = {name: format_split_view(view)}
+    return Contradiction("mirror-forked", sizes, files, (larger.checkpoint, smaller.checkpoint))

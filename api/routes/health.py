@@ -70,7 +70,10 @@ def _look(city: City, checks: dict[str, str]) -> None:
 
 
 def witnesses_words(seen: Overview) -> str:
-    """`none`, `current`, or by how much the final checkpoint is behind, and which are down."""
+    """`none`, `current`, or by how much the final checkpoint is behind, and which are down; and
+    `stopped` where nothing is written or made final any more."""
+    if seen.refusal is not None:
+        return "stopped"
     if not seen.asked and not seen.pending:
         return "none"
     down = [name for each in seen.witnesses if each.error for name in each.names]

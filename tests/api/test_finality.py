@@ -361,6 +361,7 @@ def test_a_city_restored_from_an_old_backup_reads_and_does_not_write(
         ready = restored.get(None, "/readyz")
         assert ready.status_code == 503
         assert "ledger-rolled-back" in ready.json()["checks"]["failed"]
+        assert ready.json()["checks"]["witnesses"] == "stopped"
         assert "账本停止写入" in restored.get(None, "/").text
         assert metric(restored, "zhenglian_writing_refused") == 1
         # Reading and checking go on.

@@ -15,7 +15,7 @@ import pytest
 
 import ledger.static_folder
 from ledger.errors import LedgerError
-from ledger.mirror import DELAYS, PENDING, Mirrored, log_folder, mirror
+from ledger.mirror import DELAYS, PENDING, SEEN, Mirrored, log_folder, mirror
 from ledger.mirror_trust import Demands
 from ledger.readside import DirectoryReadSide
 from tests.ledger.logs import Files, Memory, log_files, seeded, signer
@@ -23,7 +23,7 @@ from verifier.checkpoint import add_cosignatures, cosign
 from verifier.errors import Refused
 from verifier.merkle import leaf_hash
 from verifier.note import NoteSigner, parse_note, parse_vkey
-from verifier.policy import parse_policy
+from verifier.policy import Policy, parse_policy
 from verifier.split_view import check_split_view, parse_split_view
 from verifier.tiles import FULL_WIDTH, parse_bundle
 
@@ -146,9 +146,7 @@ def test_another_key_or_too_few_witnesses(tmp_path: Path) -> None:
         run(log_files(ENTRIES, other), tmp_path)
     with refused("checkpoint-second-signature", tmp_path):
         run(of(700), tmp_path, Demands(LOG.key, second=WITNESS.key))
-    policy = parse_policy(
-        f"log {LOG.key.text()}\nwitness w {WITNESS.key.text()}\nquorum w\n",
-    )
+    policy = policy_of(WITNESS)
     with refused("policy-quorum-not-met", tmp_path):
         run(of(700), tmp_path, Demands(LOG.key, policy=policy))
     log = of(700)
@@ -237,6 +235,68 @@ def test_a_log_cannot_change_its_mind_while_it_is_copied(tmp_path: Path) -> None
         run(of(650), tmp_path)
     with refused("mirror-source-behind", tmp_path):
         run(of(500), tmp_path)
+
+
+def seen(folder: Path) -> list[str]:
+    return sorted(file.name for file in (folder / SEEN).rglob("*") if file.is_file())
+
+
+def policy_of(witness: NoteSigner) -> Policy:
+    return parse_policy(f"log {LOG.key.text()}\nwitness w {witness.key.text()}\nquorum w\n")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "demands"),
+    [
+        (["tile/0/001"], DEMANDS),  # of which the old root is read
+        (["tile/1/000.p/2"], DEMANDS),
+        ([], Demands(LOG.key, policy=policy_of(WITNESS))),
+    ],
+)
+def test_a_signed_checkpoint_binds_the_log_though_it_shows_no_more(
+    tmp_path: Path, lacking: list[str], demands: Demands
+) -> None:
+    run(of(300), tmp_path)
+    fork = of(600, FORK)
+    with pytest.raises((LedgerError, Refused)) as refusal:
+        run({path: data for path, data in fork.items() if path not in lacking}, tmp_path, demands)
+    assert refusal.value.code in ("ledger-path-absent", "policy-quorum-not-met")
+    assert len(seen(tmp_path)) == 1
+    assert run(of(599), tmp_path).size == 599  # which cannot be compared with it yet
+    with refused("mirror-forked", tmp_path):
+        run(of(650), tmp_path)
+    (kept,) = (tmp_path / "refused" / log_folder(tmp_path, LOG.name).name).iterdir()
+    told = check_split_view(parse_split_view(kept.read_bytes()), LOG.key)
+    assert (told.first.size, told.second.size) == (600, 650)
+    assert seen(tmp_path) == []
+
+
+def test_what_was_seen_is_forgotten_once_it_was_compared(tmp_path: Path) -> None:
+    log = of(600)
+    with pytest.raises(LedgerError, match="ledger-path-absent"):
+        run({"checkpoint": log["checkpoint"]}, tmp_path)
+    assert len(seen(tmp_path)) == 1
+    assert run(of(300), tmp_path).size == 300
+    assert len(seen(tmp_path)) == 1
+    assert run(log, tmp_path).size == 600
+    assert seen(tmp_path) == []
+
+
+def test_a_spoilt_note_of_what_was_seen(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError):
+        run({"checkpoint": of(600)["checkpoint"]}, tmp_path)
+    (note,) = (file for file in (tmp_path / SEEN).rglob("*") if file.is_file())
+    note.write_bytes(b"nothing\n")
+    with refused("mirror-damaged", tmp_path):
+        run(of(600), tmp_path)
+
+
+def test_only_so_many_are_kept_as_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.mirror.MAX_SEEN", 2)
+    for size in (600, 601, 602):
+        with pytest.raises(LedgerError):
+            run({"checkpoint": of(size)["checkpoint"]}, tmp_path)
+    assert [name[:4] for name in seen(tmp_path)] == ["600-", "601-"]
 
 
 def test_what_a_trust_pack_knows_binds_it_too(tmp_path: Path) -> None:

@@ -96,9 +96,10 @@ def restored(net: Net, path: Path, tmp_path: Path, policy: Policy) -> Iterator[S
 def test_a_ledger_restored_from_an_old_backup_refuses_to_write(
     net: Net, restored: Store, policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with net.open(restored, policy) as (ledger, _):
+    with net.open(restored, policy) as (ledger, witnessing):
         with refused("ledger-rolled-back") as caught:
             ledger.append(drafts(90, 1))
+        eventually(lambda: any(seen.up for seen in witnessing.seen))  # the fault is not theirs
         assert "size 5, signed 8" in caught.value.detail
         assert ".example" in caught.value.detail, "it says who has the rest"
         with refused("ledger-rolled-back"):  # and goes on refusing
