@@ -354,8 +354,7 @@ def _ca_withdrawn(register: Register, facts: Facts, at: Moment) -> Effect:
 def _witnesses(register: Register, facts: Facts, at: Moment) -> Effect:
     only(facts, {"policy", "override"})
     log_keys = {key.public for key in (register.log_key, register.log_pq_key) if key}
-    standing = register.policies[-1] if register.policies else None
-    logged = read_witnesses(facts, standing, log_keys, at)
+    logged = read_witnesses(facts, register.policies, log_keys, at)
 
     def apply(register: Register) -> None:
         register.policies = (*register.policies, logged)

@@ -43,6 +43,10 @@ class Refused(ZhenglianError):
             "检查点来源与密钥名称不符",
             "the checkpoint's origin is not the name of its key",
         ),
+        "checkpoint-alone": (
+            "这是账本的检查点：用 zhenglian audit --since 核对；monitor、mirror 跟随账本",
+            "a log's checkpoint: for zhenglian audit --since; monitor and mirror follow a log",
+        ),
         "checkpoint-second-signature": (
             "检查点缺少账本的第二个签名（抗量子）",
             "the checkpoint lacks the log's second signature (post-quantum)",
@@ -67,6 +71,10 @@ class Refused(ZhenglianError):
         "witnesses-override-of-nothing": (
             "尚无见证策略，无从例外",
             "there is no witness policy yet, so nothing to override",
+        ),
+        "witnesses-override-needless": (
+            "所需见证方不少于现行策略，不是例外，请去掉理由",
+            "this policy asks no fewer witnesses, so it is no override: leave out the reason",
         ),
         "proof-malformed": ("存证证明格式不合规", "not a well-formed proof (C2SP tlog-proof)"),
         "proof-not-compact": (
@@ -277,7 +285,7 @@ class Refused(ZhenglianError):
         "receipt-expired": ("核验回执已过期", "the receipt has expired"),
         "receipt-from-future": ("核验回执时间晚于当前时间", "the receipt is from the future"),
         "cose-receipt-malformed": (
-            "入账回执格式不符",
+            "不是合规的入账回执（COSE，RFC 9942）",
             "not a well-formed COSE receipt (RFC 9942)",
         ),
         "cose-receipt-structure": (

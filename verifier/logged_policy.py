@@ -7,12 +7,13 @@ their own, and count as one party. A policy governs every checkpoint of a tree
 that holds it, beginning with the first one.
 
 Whoever may not be reached must not stop a city for good: an *override* is a policy that fewer
-parties can meet, with the reason, decided in the same way. It stands, and is seen, until the
-next policy. `quorum none` asks nobody, so it is an override always, and of nothing it cannot be
-one: a city without witnesses has no policy.
+parties can meet, with the reason, decided in the same way; a reason for asking no fewer is refused.
+It stands, and is seen, until the next policy. `quorum none` asks nobody, so it is an override
+always, and of nothing it cannot be one: a city without witnesses has no policy.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,11 +58,12 @@ def parse_logged_policy(value: Any) -> Policy:
 
 
 def read_witnesses(
-    facts: Facts, standing: LoggedPolicy | None, log_keys: set[bytes], at: Moment
+    facts: Facts, policies: Sequence[LoggedPolicy], log_keys: set[bytes], at: Moment
 ) -> LoggedPolicy:
-    """The policy that a change sets in the place of the one standing, and whether as an override.
+    """The policy that a change sets in the place of the last one, and whether as an override.
 
-    `log_keys` are the log's own public keys: a log is no witness of itself.
+    `policies` are those set so far, in turn. `log_keys` are the log's own public keys: a log is no
+    witness of itself.
     Raises `Refused`: enrolment-malformed, witnesses-…, and those of `parse_policy`.
     """
     policy = parse_logged_policy(facts.get("policy"))
@@ -71,9 +73,17 @@ def read_witnesses(
     override = text(facts, "override") if "override" in facts else ""
     if not override.isprintable() or override.isspace():
         raise Refused("enrolment-malformed", "override")
-    if override and standing is None:
+    if override and not policies:
         raise Refused("witnesses-override-of-nothing")
-    before = 0 if standing is None else standing.policy.least()
-    if not override and policy.least() < max(1, before):
-        raise Refused("witnesses-override-missing", f"{policy.least()} < {max(1, before)}")
+    asked = policy.least()
+    before = max(1, policies[-1].policy.least() if policies else 0)
+    if not override and asked < before:
+        raise Refused("witnesses-override-missing", f"{asked} < {before}")
+    if override and asked >= max(before, _usual(policies)):
+        raise Refused("witnesses-override-needless", f"{asked} ≥ {before}")
     return LoggedPolicy(policy, override, at)
+
+
+def _usual(policies: Sequence[LoggedPolicy]) -> int:
+    """How few the last policy asks that is no override: while one stands, another may follow it."""
+    return next((each.policy.least() for each in reversed(policies) if not each.override), 0)

@@ -82,6 +82,8 @@ def test_an_override_says_so_wherever_the_policy_is_shown(service: Service) -> N
     decide(service.city, kinds.WITNESSES, override)
     assert "# OVERRIDE: court 断电\n" in policy_of(service)
     assert parse_policy(policy_of(service)).least() == 1
+    again = change_facts.witnesses(BOTH, "court 已恢复")
+    problem_of(propose(service, again), "witnesses-override-needless")
     decide(service.city, kinds.WITNESSES, change_facts.witnesses(BOTH))
     assert "OVERRIDE" not in policy_of(service)
 

@@ -61,6 +61,23 @@ def test_a_policy_that_one_officer_set_is_none() -> None:
     assert report.totals["audit-witnesses-unchecked"] == 1
 
 
+def test_an_override_of_no_fewer_is_refused_and_the_policy_stands() -> None:
+    """No service takes it; whoever forces it into the ledger has changed nothing."""
+    city = City()
+    city.change(kinds.WITNESSES, {"policy": BOTH})
+    index = len(city.entries)
+    city.change(kinds.WITNESSES, {"policy": BOTH, "override": "一家见证方断电"})
+    report = audited(city, 2)
+    (finding,) = [each for each in report.findings if each.code == "audit-change-refused"]
+    assert (finding.index, finding.detail) == (index, "witnesses-override-needless 2 ≥ 2")
+    assert "audit-witnesses-overridden" not in report.totals
+    assert not report.ok
+    assert sorted(code for code, _, _ in found(audited(city, 1))) == [
+        "audit-change-refused",
+        "audit-witnesses-missing",
+    ]
+
+
 @pytest.mark.parametrize("ended", [False, True])
 def test_an_override_is_named_though_it_breaks_no_rule(ended: bool) -> None:
     """And stays named when it is over."""

@@ -97,8 +97,28 @@ def test_other_witnesses_as_many_take_no_reason(city: City) -> None:
     set_policy(city, policy(2, "w0", "w1", "w2"))
     set_policy(city, policy(2, "w3", "w4", "w5"))
     assert city.authorities.policy_override == ""
-    set_policy(city, policy(2, "w0", "w1", "w2"), override="一家见证方停办")
-    assert city.authorities.policy_override == "一家见证方停办"
+
+
+def test_a_reason_for_asking_no_fewer_is_no_override(city: City) -> None:
+    set_policy(city, policy(2, "w0", "w1", "w2"))
+    for as_much in (policy(2, "w0", "w1", "w2"), policy(2, "w3", "w4", "w5"), policy(3, *W)):
+        with refused("witnesses-override-needless"):
+            set_policy(city, as_much, override="一家见证方停办")
+    assert city.authorities.policy_index == city.enrolments[-1]
+    assert len(city.authorities.register.policies) == 1
+
+
+def test_an_override_may_follow_another_until_as_many_are_asked_as_before_them(city: City) -> None:
+    set_policy(city, policy(3, "w0", "w1", "w2"))
+    set_policy(city, policy(1, "w0", "w1"), override="两家断电")
+    for least in (1, 2):
+        set_policy(city, policy(least, "w2", "w3"), override="另一家也断电")
+        assert city.authorities.policy_override == "另一家也断电"
+    with refused("witnesses-override-needless"):
+        set_policy(city, policy(3, "w2", "w3", "w4"), override="已恢复")
+    set_policy(city, policy(2, "w2", "w3"))  # what is asked from now on
+    with refused("witnesses-override-needless"):
+        set_policy(city, policy(2, "w0", "w1"), override="换一家")
 
 
 def test_nothing_is_no_policy_and_of_nothing_there_is_no_override(city: City) -> None:

@@ -329,11 +329,16 @@ class Twin:
         return found
 
     def _witnesses(self, event: Event, facts: Mapping[str, Any]) -> set[str]:
-        standing = self.quorum(event.index)
-        if "override" in facts:
-            return set() if standing else {"witnesses-override-of-nothing"}
-        fewer = standing is not None and facts["quorum"] < standing.facts["quorum"]
-        return {"witnesses-override-missing"} if fewer or not facts["quorum"] else set()
+        asked, standing = facts["quorum"], self.quorum(event.index)
+        before = standing.facts["quorum"] if standing else 0
+        fewer = asked < before or not asked
+        if "override" not in facts:
+            return {"witnesses-override-missing"} if fewer else set()
+        if standing is None:
+            return {"witnesses-override-of-nothing"}
+        set_before = [each.facts for each in self.events if each.kind == kinds.WITNESSES]
+        usual = [each["quorum"] for each in set_before if "override" not in each]
+        return set() if fewer or asked < usual[-1] else {"witnesses-override-needless"}
 
     def concerns(self, event: Event) -> str:
         """The department whose own officers may decide it, besides the operator's."""
