@@ -27,7 +27,7 @@ from ledger.errors import LedgerError
 from ledger.stores import open_store
 from ledger.stores.base import Reader, Store
 from verifier.authorities import Authorities
-from verifier.note import VerifierKey, make_vkey
+from verifier.note import VerifierKey, make_vkey, parse_vkey
 from verifier.statement import parse_statement
 
 STANDARD = Path("-")
@@ -57,7 +57,10 @@ def make_backup(
 
 def check_backup(path: Path, vkey: str | None = None, progress: Progress | None = None) -> Backup:
     """Every check of a backup. Raises as `ledger.backup.restore.check`, and `ledger-wrong-key`
-    where its log's key is not `vkey`."""
+    where its log's key is not `vkey`; what is no vkey at all (`note-key-malformed` …) is refused
+    before the file is read."""
+    if vkey is not None:
+        parse_vkey(vkey)
     with _opened(path) as file:
         return check(file, log_keys=log_keys(None, vkey), progress=progress)
 

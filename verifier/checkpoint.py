@@ -34,6 +34,7 @@ __all__ = [
     "checkpoint_of",
     "cosign",
     "cosignature_message",
+    "is_checkpoint",
     "open_checkpoint",
     "parse_checkpoint",
     "sign_checkpoint",
@@ -82,6 +83,15 @@ def parse_checkpoint(text: str) -> Checkpoint:
         root=b64decode(lines[2], max_bytes=HASH_SIZE),
         extensions=tuple(lines[3:-1]),
     )
+
+
+def is_checkpoint(data: bytes) -> bool:
+    """Whether this has the form of a signed checkpoint; nothing is verified."""
+    try:
+        parse_checkpoint(parse_note(data).text)
+    except Refused:
+        return False
+    return True
 
 
 def open_checkpoint(

@@ -22,14 +22,15 @@ from typing import Any, BinaryIO, Final, TextIO
 
 from keys.errors import KeysError
 from verifier import pack_cli
+from verifier.checkpoint import is_checkpoint
 from verifier.codec import b64decode
 from verifier.cose import typ_of
-from verifier.cose_receipt import is_receipt
+from verifier.cose_receipt import is_receipt, parse_receipt
 from verifier.errors import Refused
 from verifier.image import is_image, read_code
 from verifier.judge import judge
 from verifier.note import VerifierKey, parse_vkey
-from verifier.pack import MAX_PACK, open_pack, read_pack
+from verifier.pack import MAX_PACK, read_pack
 from verifier.pack import TYP as PACK
 from verifier.pack_report import pack_colour, pack_json, pack_page
 from verifier.receipt import TYP as RECEIPT
@@ -42,8 +43,10 @@ from verifier.terminal import (
     TWO_HISTORIES,
     UNREADABLE,
     add_common_options,
+    naming,
     prepare_streams,
     read_limited,
+    read_pack_file,
     say_unreadable,
     words_of,
     write_json,
@@ -53,6 +56,7 @@ from verifier.verdict import Colour
 from verifier.words import SENTENCES
 
 _BOM: Final = b"\xef\xbb\xbf"
+_AS_THEY_STAND: Final = (is_receipt, is_split_view, is_checkpoint)
 
 
 def run(
@@ -142,14 +146,16 @@ def _colour(
     typ = typ_of(payload)
     if typ == PACK:
         return _show_pack(payload, options.vkey, now, page)
+    if is_checkpoint(payload):
+        raise Refused("checkpoint-alone", options.file)
     if options.trust is None:
         raise Refused("trust-missing")
-    trust = open_pack(read_limited(options.trust), log_key=options.vkey)
+    trust = read_pack_file(options.trust, log_key=options.vkey).trust
     if typ == RECEIPT:
         return _show_receipt(payload, trust, now, page)
     if is_receipt(payload):
         raise Refused("cose-receipt-alone")
-    receipt = None if options.receipt is None else _read(str(options.receipt), stdin)
+    receipt = None if options.receipt is None else _read_receipt(str(options.receipt), stdin)
     verdict = judge(payload, trust, now, receipt=receipt)
     verdict_page(verdict, page)
     return verdict.colour, {"document": "code", **verdict.to_json()}
@@ -162,10 +168,19 @@ def _read(name: str, stdin: BinaryIO) -> bytes:
         raise Refused("too-large", f"at most {MAX_PACK >> 20} MiB")
     if is_image(data):
         return read_code(data).encode()
-    if typ_of(data) is not None or is_receipt(data) or is_split_view(data):
+    if typ_of(data) is not None or any(known(data) for known in _AS_THEY_STAND):
         return data
     text = data.removeprefix(_BOM).strip()  # a code neither begins nor ends with a blank
     return _from_base64(text) or text
+
+
+def _read_receipt(name: str, stdin: BinaryIO) -> bytes:
+    """The COSE receipt in a file, of any log; whatever else it may be is refused."""
+    data = _read(name, stdin)
+    with naming(name):
+        if not is_receipt(data):
+            raise Refused("cose-receipt-malformed")
+        return parse_receipt(data).raw
 
 
 def _from_base64(text: bytes) -> bytes | None:
@@ -184,7 +199,7 @@ def _show_split_view(
     trusted = None if options.vkey is None else parse_vkey(options.vkey)
     witnesses: list[VerifierKey] = []
     if options.trust is not None:
-        trust = open_pack(read_limited(options.trust), log_key=options.vkey)
+        trust = read_pack_file(options.trust, log_key=options.vkey).trust
         trusted = trust.log_key
         if trust.policy is not None:
             witnesses = [party.key for party in trust.policy.witnesses.values()]

@@ -223,14 +223,17 @@ def make_vkey(name: str, public: bytes, type: int = 0x01) -> VerifierKey:
 def parse_vkey(text: str) -> VerifierKey:
     """Inverse of `VerifierKey.text`; the key id must be the one the key gives.
 
-    Refused: as `make_vkey`, `base64-malformed`, `too-large`.
+    Refused: as `make_vkey`, `too-large`.
     """
     if len(text) > _MAX_VKEY:
         raise Refused("too-large", "verifier key")
     parts = text.split("+", 2)
     if len(parts) != 3:
         raise Refused("note-key-malformed", text[:64])
-    data = b64decode(parts[2], max_bytes=_MAX_VKEY)
+    try:
+        data = b64decode(parts[2], max_bytes=_MAX_VKEY)
+    except Refused as error:
+        raise Refused("note-key-malformed", text[:64]) from error
     if not data:
         raise Refused("note-key-malformed", text[:64])
     key = make_vkey(parts[0], data[1:], data[0])

@@ -39,7 +39,9 @@ from verifier.terminal import (
     EXIT,
     UNREADABLE,
     add_common_options,
+    naming,
     read_limited,
+    read_pack_file,
     say_unreadable,
     words_of,
     write_json,
@@ -179,8 +181,7 @@ def _verify(
     if options.since is None:
         pack = read_pack(data, log_key=options.vkey, thorough=True)
     else:
-        held = read_limited(options.since)
-        pack = _follow(held, data, _read_proof(options.proof), options.vkey).pack
+        pack = _follow(options.since, options.file, data, options).pack
     colour = pack_colour(pack.trust, now)
     if colour is Colour.GREEN and pack.missing:
         words = "核验包可用，但有密钥在本机无法核验", "Some of its keys cannot be checked here"
@@ -196,14 +197,13 @@ def _verify(
 def _update(
     options: argparse.Namespace, now: int, page: Page, connect: Connect | None
 ) -> tuple[int, dict[str, Any]]:
-    held = read_limited(options.file)
     if options.source.startswith(("http://", "https://")):
         if connect is None:
             raise Refused("pack-source-offline", options.source)
-        found = _fetch(held, connect(options.source), options.vkey)
+        found = _fetch(options.file, connect(options.source), options.vkey)
     else:
-        data = read_limited(Path(options.source))
-        found = _follow(held, data, _read_proof(options.proof), options.vkey)
+        source = Path(options.source)
+        found = _follow(options.file, source, read_limited(source), options)
     target: Path = options.out or options.file
     changed = target != options.file or found.pack.digest != found.held.digest
     if changed:
@@ -256,22 +256,24 @@ _COMMANDS: Final[
 ] = {"show": _show, "verify": _verify, "update": _update}
 
 
-def _follow(held: bytes, data: bytes, proof: Proof, vkey: str | None) -> Next:
-    """The pack in a file, full or an update, that follows the one held."""
-    base, new = read_pack(held, log_key=vkey), data
-    if is_update(data):
-        update = parse_update(data)
-        new, proof = apply_update(held, update), update.consistency
-    return _checked(base, new, proof, len(data))
+def _follow(held: Path, path: Path, data: bytes, options: argparse.Namespace) -> Next:
+    """The pack that `path` holds, full or an update, and that follows the one held."""
+    base, new, proof = read_pack_file(held, log_key=options.vkey), data, _read_proof(options.proof)
+    with naming(path):
+        if is_update(data):
+            update = parse_update(data)
+            new, proof = apply_update(read_limited(held), update), update.consistency
+        return _checked(base, new, proof, len(data))
 
 
-def _fetch(held: bytes, source: PackSource, vkey: str | None) -> Next:
+def _fetch(held: Path, source: PackSource, vkey: str | None) -> Next:
     """The newest pack of a service: by an update where it knows the pack held, else whole."""
-    base = read_pack(held, log_key=vkey)
+    base = read_pack_file(held, log_key=vkey)
     data = source.update(base.digest)
     if data is not None:
         update = parse_update(data)
-        return _checked(base, apply_update(held, update), update.consistency, len(data))
+        whole = apply_update(read_limited(held), update)
+        return _checked(base, whole, update.consistency, len(data))
     data = source.pack()
     new = read_pack(data, log_key=base.trust.log_key.text())
     proof: Proof = None

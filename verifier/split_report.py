@@ -97,20 +97,24 @@ def _checkpoint(
         ("规模", "Size", checkpoint.size),
         ("根", "Root", checkpoint.root.hex()),
     ]
+    by_name: dict[str, list[int | None]] = {}
     for one in cosigners:
-        if one.timestamp is None:
-            rows.append(
-                (
-                    "未核验的联署",
-                    "Cosigned, not checked",
-                    f"{one.name} ({page.say('不知其公钥', 'its key is not known')})",
-                )
-            )
-        else:
-            rows.append(("联署", "Cosigned by", f"{one.name} ({clock(one.timestamp)})"))
+        by_name.setdefault(one.name, []).append(one.timestamp)
+    rows += [_cosigner(name, times, page) for name, times in by_name.items()]
     if not cosigners:
         rows.append(("联署", "Cosigned by", page.say("无", "nobody")))
     page.rows(rows)
+
+
+def _cosigner(name: str, times: Sequence[int | None], page: Page) -> tuple[str, str, str]:
+    """One witness, by however many keys it signed; `times` are as in `Cosigner`."""
+    unknown = page.say("不知其公钥", "its key is not known")
+    checked = list(dict.fromkeys(clock(time) for time in times if time is not None))
+    if not checked:
+        return "未核验的联署", "Cosigned, not checked", f"{name} ({unknown})"
+    if None in times:
+        checked.append(page.say("另一签名未核验", "another signature not checked"))
+    return "联署", "Cosigned by", f"{name} ({'; '.join(checked)})"
 
 
 def _why(found: TwoHistories, page: Page) -> list[str]:

@@ -6,14 +6,16 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TextIO
 
-from keys.errors import ZhenglianError
+from keys.errors import KeysError, ZhenglianError
 from verifier.codec import parse_decimal
 from verifier.errors import Refused
-from verifier.pack import MAX_PACK
+from verifier.note import parse_vkey
+from verifier.pack import MAX_PACK, Pack, read_pack
 from verifier.report import BEIJING, BOTH, EN, ZH, plain
 from verifier.verdict import Colour
 
@@ -47,6 +49,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--vkey",
+        type=_vkey,
         metavar="TEXT",
         help="账本公钥；核验包不属于它则拒绝 / the log's vkey: a pack of another log is refused",
     )
@@ -61,6 +64,13 @@ def _time(text: str) -> int:
         raise argparse.ArgumentTypeError(f"时间写法不对 / not a time: {text[:40]}") from error
 
 
+def _vkey(text: str) -> str:
+    try:
+        return parse_vkey(text).text()
+    except (Refused, KeysError) as error:
+        raise argparse.ArgumentTypeError(f"{error.zh} / {error.en} [{error.code}]") from error
+
+
 def _iso(text: str) -> int:
     moment = datetime.fromisoformat(text)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).timestamp())
@@ -70,6 +80,25 @@ def read_limited(path: Path) -> bytes:
     """A file, up to one byte more than a pack may have."""
     with path.open("rb") as file:
         return file.read(MAX_PACK + 1)
+
+
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """A refusal of what is in a file names the file."""
+    try:
+        yield
+    except (Refused, KeysError) as error:
+        detail = f"{path}: {error.detail}" if error.detail else str(path)
+        raise type(error)(error.code, detail) from error
+
+
+def read_pack_file(path: Path, *, log_key: str | None = None) -> Pack:
+    """The trust pack in a file: `read_pack`, whose refusals then name the file. A `log_key` that
+    is none is refused before the file is read (`note-key-malformed` …)."""
+    if log_key is not None:
+        parse_vkey(log_key)
+    with naming(path):
+        return read_pack(read_limited(path), log_key=log_key)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -29,8 +29,9 @@ from ledger.audit.report import AuditReport, render
 from ledger.audit.run import audit
 from ledger.readside import open_source
 from verifier.note import MAX_NOTE_SIZE
-from verifier.pack import MAX_PACK, Pack, read_pack
+from verifier.pack import Pack
 from verifier.policy import parse_policy
+from verifier.terminal import read_pack_file
 
 FOUND = 1
 _STYLES = {Severity.BROKEN: "red", Severity.RULE: "yellow", Severity.UNCHECKED: "dim"}
@@ -89,7 +90,7 @@ def audit_command(
     as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
 ) -> None:
     """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
-    pack = None if trust is None else read_pack(_read(trust, MAX_PACK), log_key=vkey)
+    pack = None if trust is None else read_pack_file(trust, log_key=vkey)
     demanded = None if policy is None else parse_policy(read_policy(policy))
     console = Console(stderr=True)
     with Progress(

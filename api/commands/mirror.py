@@ -25,8 +25,8 @@ from ledger.mirror import READERS, Mirrored, mirror
 from ledger.mirror_trust import Demands
 from ledger.readside import ReadSide, open_source
 from verifier.note import VerifierKey, parse_vkey
-from verifier.pack import MAX_PACK, open_pack
 from verifier.policy import MAX_POLICY, Policy, parse_policy
+from verifier.terminal import read_pack_file
 
 _GRACE = 10  # seconds for open requests when stopping
 _FATAL: Final = frozenset({"mirror-forked", "mirror-damaged", "ledger-export-foreign"})
@@ -159,7 +159,7 @@ def demands_of(vkeys: list[str], policy: Path | None, pack: Path | None) -> Dema
     stated: Policy | None = None
     known: bytes | None = None
     if pack is not None:
-        trust = open_pack(_read(pack, MAX_PACK), log_key=keys[0].text() if keys else None)
+        trust = read_pack_file(pack, log_key=keys[0].text() if keys else None).trust
         stated, known = trust.policy, trust.checkpoint
         second = trust.authorities.log_pq_key
         keys = keys if len(keys) > 1 else [trust.log_key, *([second] if second else [])]

@@ -34,9 +34,9 @@ from ledger.monitor.round import Round
 from ledger.monitor.run import Monitor
 from ledger.monitor.views import View, pack_view, source_view, witness_view
 from ledger.readside import HttpReadSide, open_source
-from verifier.pack import MAX_PACK, open_pack
+from verifier.pack import MAX_PACK
 from verifier.policy import MAX_POLICY, Policy, parse_policy
-from verifier.terminal import write_whole
+from verifier.terminal import read_pack_file, write_whole
 
 FOUND: Final = 1
 UNREAD: Final = 2
@@ -250,7 +250,7 @@ def _key(vkey: str | None, trust: Path | None) -> str | None:
     """The key given, or that of a pack given; both must be one."""
     if trust is None:
         return vkey
-    return open_pack(_bytes(trust, MAX_PACK), log_key=vkey).log_key.text()
+    return read_pack_file(trust, log_key=vkey).trust.log_key.text()
 
 
 def _pack(name: str) -> Callable[[], bytes]:

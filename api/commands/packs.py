@@ -13,8 +13,7 @@ from api.commands.run import opened
 from api.pack_source import HttpPackSource
 from api.packs import make_pack, make_shelf, update_from
 from verifier import pack_cli
-from verifier.pack import read_pack
-from verifier.terminal import prepare_streams, read_limited, write_whole
+from verifier.terminal import prepare_streams, read_limited, read_pack_file, write_whole
 
 app = typer.Typer(
     help="离线核验包：生成、查看、更新、核验 Trust packs: make, show, update, verify.",
@@ -44,9 +43,8 @@ def make(
         data = make_pack(city)
         make_shelf(city).put(data, city.now())
         if since is not None:
-            held = read_limited(since)
-            read_pack(held, log_key=city.trust().log_key.text())
-            data = update_from(city, held, data)
+            read_pack_file(since, log_key=city.trust().log_key.text())
+            data = update_from(city, read_limited(since), data)
     if str(out) == "-":
         sys.stdout.buffer.write(data)
     else:

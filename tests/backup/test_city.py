@@ -24,6 +24,8 @@ from ledger.stores import open_store
 from tests.api.records import CITIZEN, COMPANY, audit_findings, published
 from tests.api.service import ORIGIN, PASSPHRASE, Service, problem_of, settings_of
 from tests.backup.town import all_rows
+from tests.city import signer
+from verifier.note import make_vkey
 
 Run = Callable[..., tuple[int, str]]
 
@@ -159,8 +161,15 @@ def test_what_is_checked_can_be_held_against_a_vkey(run: Run, folder: Path, tmp_
     vkey = words.partition("to compare: ")[2].split()[0]
     assert vkey.startswith(f"{ORIGIN}+")
     assert run(tmp_path, "backup", "check", str(file), "--vkey", vkey)[0] == 0
-    status, words = run(tmp_path, "backup", "check", str(file), "--vkey", vkey[:-4] + "AAAA")
+    other = make_vkey(ORIGIN, signer("another log").public).text()
+    status, words = run(tmp_path, "backup", "check", str(file), "--vkey", other)
     assert (status, "[ledger-wrong-key]" in words) == (2, True)
+
+
+def test_a_vkey_that_is_none_is_refused_before_the_file_is_read(run: Run, tmp_path: Path) -> None:
+    for vkey in ("garbage", make_vkey(ORIGIN, signer("log").public).text()[:-4] + "AAAA"):
+        status, words = run(tmp_path, "backup", "check", "nowhere.backup", "--vkey", vkey)
+        assert (status, "[note-key-malformed]" in words) == (2, True)
 
 
 def test_refusals_of_the_commands(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.city import FACE, NOW, ORIGIN, SYNCED_AT, TODAY, USE_UNTIL, City, sig
 from tests.verifier.test_image import drawn, saved
 from verifier import states
 from verifier.cli import run
+from verifier.codec import byte_string, cbor_encode
 from verifier.judge import CLOCK_SKEW
 from verifier.pack import sign_pack
 from verifier.receipt import Receipt, sign_receipt
@@ -263,6 +264,72 @@ def test_a_pack_of_another_ledger_is_not_used(counter: Counter) -> None:
     done = counter.verify(counter.good.qr(), "--vkey", theirs)
     assert (done.code, "pack-other-ledger" in done.err) == (2, True)
     assert counter.run(counter.pack, "--vkey", theirs).code == 1
+
+
+@pytest.mark.parametrize("vkey", ["garbage", "a.example+00000000+AQ", "a.example+00000000+!"])
+def test_a_key_that_is_none_is_said_to_be_none_before_a_file_is_read(
+    counter: Counter, vkey: str
+) -> None:
+    for file in ("nowhere", counter.pack):
+        done = counter.run(file, "--vkey", vkey)
+        assert (done.code, done.out) == (2, "")
+        assert "note-key-malformed" in done.err
+
+
+def test_the_refusal_of_a_pack_names_its_file(counter: Counter) -> None:
+    code, theirs = counter.good.qr(), City("other.example").log.key.text()
+    for name, data, *more in [("no.pack", b"no pack"), ("our.pack", counter.city.pack(), theirs)]:
+        trust = counter.write(name, data)
+        argv = ["--vkey", *more] if more else []
+        done = counter.run(counter.write("code", code), "--trust", trust, *argv)
+        assert (done.code, f"({trust}: " in done.err) == (2, True)
+
+
+# --- other files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("beside", "code"),
+    [
+        (b"\xd2\x84" + bytes(range(40)), "cose-receipt-malformed"),
+        (b"\x93\x01\xfe random bytes", "cose-receipt-malformed"),
+        (b"", "cose-receipt-malformed"),
+        ("the pack", "cose-receipt-malformed"),
+        ("a COSE receipt cut short", "cose-receipt-malformed"),
+        ("another structure", "cose-receipt-structure"),
+        ("a COSE receipt", ""),
+    ],
+)
+def test_a_receipt_file_that_is_no_cose_receipt(
+    counter: Counter, beside: str | bytes, code: str
+) -> None:
+    good = counter.city.receipt(counter.good.index)
+    other = cbor_encode({1: -19, 395: 2})
+    data = {
+        "the pack": Path(counter.pack).read_bytes(),
+        "a COSE receipt": good,
+        "a COSE receipt cut short": good[:-1],
+        "another structure": b"\xd2\x84" + byte_string(other) + b"\xa0\xf6\x41\x00",
+    }.get(str(beside), beside)
+    path = counter.write("receipt.cose", data)
+    done = counter.verify(counter.good.qr(), "--receipt", path)
+    if not code:
+        assert (done.code, "✓  8" in done.out) == (0, True)
+        return
+    assert (done.code, done.out) == (2, "")
+    assert f"[{code}]" in done.err
+    assert path in done.err
+
+
+def test_a_bare_checkpoint_is_called_one(counter: Counter) -> None:
+    path = counter.write("checkpoint", counter.city.checkpoint())
+    for more in ([], ["--trust", counter.pack]):
+        done = counter.run(path, *more)
+        assert (done.code, done.out) == (2, "")
+        for expected in (path, "audit --since", "monitor", "mirror", "[checkpoint-alone]"):
+            assert expected in done.err
+    note = counter.write("note", counter.city.checkpoint().replace(b"\n", b"\nno size\n", 1))
+    assert "trust-missing" in counter.run(note).err
 
 
 # --- usage -------------------------------------------------------------------------------------

@@ -211,6 +211,20 @@ def test_verify_against_the_pack_held(synced: Synced, held: Path) -> None:
     assert held.read_bytes() == synced.held
 
 
+def test_the_file_that_is_refused_is_named(synced: Synced, held: Path) -> None:
+    new, none = put(held, "new", synced.new), put(held, "none", b"no pack at all")
+    for argv, named in [
+        (("verify", new, "--since", none), none),
+        (("verify", none, "--since", held), none),
+        (("update", none, "--from", new), none),
+        (("update", held, "--from", none), none),
+        (("update", held, "--from", new), new),  # without the proof of consistency
+    ]:
+        answer = run(*argv, "--json").json
+        assert answer["detail"].startswith(f"{named}"), argv
+    assert held.read_bytes() == synced.held
+
+
 def proof_json(hashes: Sequence[bytes]) -> bytes:
     return json.dumps({"old": 1, "new": 2, "hashes": [b64encode(h) for h in hashes]}).encode()
 

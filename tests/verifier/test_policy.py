@@ -228,7 +228,7 @@ def test_thresholds_have_one_spelling(threshold: str) -> None:
 
 
 def test_keys_are_read_strictly() -> None:
-    with refused("base64-malformed"):
+    with refused("note-key-malformed"):
         parse_policy(f"log {LOG.key.text()}=\nquorum none\n")
     with refused("note-key-malformed"):
         parse_policy(f"log {LOG.key.public.hex()}\nquorum none\n")

@@ -22,8 +22,8 @@ from verifier.checkpoint import Checkpoint
 from verifier.cli import run
 from verifier.merkle import EMPTY_ROOT, roots_from_consistency
 from verifier.note import NoteSigner, VerifierKey, sign_note
-from verifier.report import Page
-from verifier.split_report import split_view_page
+from verifier.report import Page, clock
+from verifier.split_report import split_view_json, split_view_page
 from verifier.split_view import (
     HEADER,
     MAX_SPLIT_VIEW,
@@ -240,7 +240,7 @@ def changed(how: Callable[[list[bytes]], list[bytes]]) -> bytes:
         (lambda lines: [*lines, b"hash AAAA"], "merkle-hash-size"),
         (lambda lines: [*lines, *([lines[-1]] * 64)], "split-view-malformed"),
         (lambda lines: [lines[0], b"log \xff", *lines[2:]], "split-view-malformed"),
-        (lambda lines: [lines[0], lines[1][:-1], *lines[2:]], "base64-malformed"),
+        (lambda lines: [lines[0], lines[1][:-1], *lines[2:]], "note-key-malformed"),
     ],
 )
 def test_other_spellings(how: Callable[[list[bytes]], list[bytes]], code: str) -> None:
@@ -288,6 +288,25 @@ def test_verify_confirms_and_says_under_which_key(file: Path) -> None:
     assert (status, answer["code"], answer["trust"]) == (4, "two-histories", "file")
     assert [one["size"] for one in answer["checkpoints"]] == [7, 13]
     assert answer["cosigned_both"] == [W2.name]
+
+
+def test_a_witness_with_two_keys_is_named_once() -> None:
+    """Each checkpoint once, however many of its keys are known."""
+    twin_key = NoteSigner(W1.name, SoftwareSigner(SUITES[-48], bytes(32)), 0x06)
+    notes = (note(TRUNK[:7], W1, twin_key), note(branch(3)[:7], twin_key, W1))
+    for known, rows in [
+        ([W1, twin_key], [f"{W1.name} ({clock(NOW)})"] * 2),
+        ([], [f"{W1.name} (its key is not known)"] * 2),
+        ([W1], [f"{W1.name} ({clock(NOW)}; another signature not checked)"] * 2),
+    ]:
+        view = make_split_view(notes, [LOG.key], witnesses=[one.key for one in known])
+        page = Page("en", colour=False, width=200)
+        found = check_split_view(view)
+        split_view_page(found, page)
+        assert [line.split("  ")[-1].strip() for line in page.lines if "osigned" in line][
+            :2
+        ] == rows
+        assert all(len(one["cosigners"]) == 2 for one in split_view_json(found)["checkpoints"])
 
 
 def test_a_key_too_long_to_read_is_named_by_its_digest() -> None:
