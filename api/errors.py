@@ -82,12 +82,16 @@ class ServiceError(ZhenglianError):
         "role-missing": ("您的角色无权办理此事", "your roles do not allow this"),
         "department-mismatch": ("只能办理本部门的事项", "this belongs to another department"),
         "client-name-invalid": ("调用方名称不合规", "the client name is not allowed"),
+        "client-department-missing": (
+            "此角色代表部门办理，请指明部门",
+            "a caller with this role acts for a department: name it",
+        ),
         "client-exists": ("调用方已存在", "a client of this name exists already"),
         "client-unknown": ("没有这个调用方", "there is no such client"),
         # the city
         "passphrase-missing": (
-            "缺少密钥口令，请设置 ZHENGLIAN_PASSPHRASE",
-            "custody has no passphrase; set ZHENGLIAN_PASSPHRASE",
+            "缺少口令，请设置所列的环境变量",
+            "a passphrase is missing: set the environment variable named here",
         ),
         "passphrase-exposed": (
             "口令文件可被他人读取，请改为仅本人可读 (chmod 600)",
@@ -121,8 +125,8 @@ class ServiceError(ZhenglianError):
         ),
         "settings-invalid": ("设置有误", "a setting is not valid"),
         "address-in-use": (
-            "地址已被占用；另一个服务可能正在运行，或请设置 ZHENGLIAN_PORT",
-            "the address is in use; the service may be running already, or set ZHENGLIAN_PORT",
+            "地址已被占用；另一个服务可能正在运行，或请用所列的设置另选端口",
+            "the address is in use: by this service already, or choose another port as named here",
         ),
         "address-unusable": ("无法在此地址上提供服务", "this address cannot be listened on"),
         "file-failed": ("文件读写失败", "a file or folder could not be read or written"),

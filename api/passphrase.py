@@ -10,6 +10,7 @@ from pathlib import Path
 from api.errors import ServiceError
 from api.settings import Settings
 
+CUSTODY = "ZHENGLIAN_PASSPHRASE"
 NEW, BACKUP = "ZHENGLIAN_NEW_PASSPHRASE", "ZHENGLIAN_BACKUP_PASSPHRASE"
 
 
@@ -20,20 +21,21 @@ def make_passphrase(settings: Settings) -> str:
     return read_passphrase(settings)
 
 
-def read_passphrase(settings: Settings) -> str:
-    """Raises `passphrase-missing` or `passphrase-exposed`."""
+def read_passphrase(settings: Settings, variable: str = CUSTODY) -> str:
+    """Raises `passphrase-missing`, naming the `variable` that the settings have it from, or
+    `passphrase-exposed`."""
     if settings.passphrase:
         return settings.passphrase
     passphrase = _in_file(_file(settings))
     if passphrase is None:
-        raise ServiceError("passphrase-missing")
+        raise ServiceError("passphrase-missing", f"{variable}; 或文件 or a file: {_file(settings)}")
     return passphrase
 
 
 def find_passphrase(settings: Settings) -> str:
     """As `read_passphrase`, or asked for at the terminal."""
     if not settings.passphrase and not _file(settings).exists():
-        return ask("ZHENGLIAN_PASSPHRASE", "保管口令 Passphrase of custody")
+        return ask(CUSTODY, "保管口令 Passphrase of custody")
     return read_passphrase(settings)
 
 
@@ -46,7 +48,8 @@ def ask(variable: str, prompt: str, *, twice: bool = False) -> str:
     if given:
         return given
     if not sys.stdin.isatty():
-        raise ServiceError("passphrase-missing", variable)
+        detail = f"{prompt}: {variable}; 没有终端可以询问 no terminal to ask at"
+        raise ServiceError("passphrase-missing", detail)
     typed = getpass.getpass(f"{prompt}: ")
     if twice and getpass.getpass(f"{prompt} (再次 again): ") != typed:
         raise ServiceError("passphrase-differs")

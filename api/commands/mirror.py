@@ -130,7 +130,7 @@ def serve_command(
     from api.mirror_app import head_of, logs_in, mirror_app
 
     log_as_json()
-    with listen(host, port) as listener:
+    with listen(host, port, setting="--port") as listener:
         where = f"http://{host}:{listener.getsockname()[1]}"
         for name, log in logs_in(folder).items():
             head = head_of(log)

@@ -121,14 +121,17 @@ def _demo_city(settings: Settings) -> City:
         return found(settings, officers=demo_cards(settings))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """The listening socket, before anything slow is done; `address-in-use`, `address-unusable`."""
+def listen(host: str, port: int, *, setting: str = "ZHENGLIAN_PORT") -> socket.socket:
+    """The listening socket, before anything slow is done; `address-in-use`, which names the
+    `setting` that the port is from, `address-unusable`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        code = "address-in-use" if error.errno == errno.EADDRINUSE else "address-unusable"
-        raise ServiceError(code, f"{host}:{port}: {error.strerror}") from error
+        detail = f"{host}:{port}: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            raise ServiceError("address-in-use", f"{detail}; {setting}") from error
+        raise ServiceError("address-unusable", detail) from error
 
 
 def _serve(city: City, listener: socket.socket) -> None:

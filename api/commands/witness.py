@@ -6,6 +6,7 @@ no city and none of a city's settings.
 
 import contextlib
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -79,8 +80,9 @@ def init_command(
         f"  文件夹 folder  {folder}\n"
         "  状态文件不得从备份恢复：恢复旧状态的见证人可能联署两份历史\n"
         "  never restore the state from a backup: an old state would cosign a second history\n"
-        "  下一步 next    zhenglian witness add-log <vkey>；zhenglian witness serve\n"
-        "  公钥 its keys  zhenglian witness key"
+        f"  下一步 next    {_again('add-log <vkey>', folder)}\n"
+        f"                 {_again('serve', folder)}\n"
+        f"  公钥 its keys  {_again('key', folder)}"
     )
 
 
@@ -166,7 +168,7 @@ def show_command(folder: Folder = _FOLDER) -> None:
                 forks = sum(one.kind == FORK for one in against)
                 out.print(f"  不符 misfits   {len(against)}，其中分叉 of them forks {forks}")
         if not logs:
-            _console.print("尚无账本 no logs yet: zhenglian witness add-log <vkey>")
+            _console.print(f"尚无账本 no logs yet: {_again('add-log <vkey>', folder)}")
 
 
 @witness_commands.command("evidence")
@@ -211,7 +213,7 @@ def serve_command(
     from api.witness_app import witness_app
 
     log_as_json()
-    with listen(host, port) as listener, _state(folder) as state:
+    with listen(host, port, setting="--port") as listener, _state(folder) as state:
         name = state.own_keys()[0].name
         signers = _signers(folder, name)
         if {signer.key for signer in signers} != set(state.own_keys()):
@@ -235,6 +237,12 @@ def serve_command(
             uvicorn.Server(config).run(sockets=[listener])
 
 
+def _again(words: str, folder: Path) -> str:
+    """A command of this witness, as its operator types it."""
+    option = "" if folder == _FOLDER else f" --folder {shlex.quote(str(folder))}"
+    return f"zhenglian witness {words}{option}"
+
+
 def _settings(folder: Path) -> Settings:
     """What custody needs to know; the city's own settings are not read."""
     passphrase = os.environ.get(PASSPHRASE, "")
@@ -249,7 +257,7 @@ def _state(folder: Path) -> Iterator[WitnessState]:
 
 def _signers(folder: Path, name: str) -> Sequence[NoteSigner]:
     settings = _settings(folder)
-    custody = file_custody(settings, read_passphrase(settings))
+    custody = file_custody(settings, read_passphrase(settings, PASSPHRASE))
     return [NoteSigner(name, custody.open(key), type) for type, (key, _) in _KEYS.items()]
 
 

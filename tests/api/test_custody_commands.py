@@ -1,5 +1,6 @@
 """The commands of custody, and the setting that names one."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,8 +78,31 @@ def test_the_passphrase_is_changed(run: Run) -> None:
 def test_a_wrong_passphrase_changes_nothing(run: Run) -> None:
     status, said = run("custody", "passphrase", PASSPHRASE="wrong", NEW_PASSPHRASE=NEW)
     assert (status, "[key-wrong-passphrase]" in said) == (2, True)
-    status, said = run("custody", "passphrase")  # and no terminal to ask at
-    assert (status, "ZHENGLIAN_NEW_PASSPHRASE) [passphrase-missing]" in said) == (2, True)
+    assert opens(run, OLD)
+
+
+@pytest.mark.parametrize(
+    ("words", "given", "wanted"),
+    [
+        (["passphrase"], {}, api.passphrase.NEW),
+        (["backup", "{new}"], {}, api.passphrase.BACKUP),
+        (["backup", "{new}"], {"PASSPHRASE": ""}, api.passphrase.CUSTODY),
+        (["restore", "{made}"], {}, api.passphrase.BACKUP),
+        (["restore", "{made}"], {"PASSPHRASE": "", "BACKUP_PASSPHRASE": BACKUP},
+         api.passphrase.CUSTODY),
+    ],
+)  # fmt: skip
+def test_without_a_terminal_the_variable_to_set_is_named_and_no_other(
+    run: Run, tmp_path: Path, words: list[str], given: dict[str, str], wanted: str
+) -> None:
+    files = {"new": tmp_path / "new", "made": tmp_path / "made"}
+    assert run("custody", "backup", str(files["made"]), BACKUP_PASSPHRASE=BACKUP)[0] == 0
+    status, said = run("custody", *(word.format(**files) for word in words), **given)
+    assert (status, said.count("\n")) == (2, 1)
+    assert said.endswith("no terminal to ask at) [passphrase-missing]\n")
+    assert "请设置所列的环境变量" in said
+    assert re.findall(r"ZHENGLIAN_\w+", said) == [wanted]
+    assert not files["new"].exists()
     assert opens(run, OLD)
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 from api import cli
 from api.cli import app
 from api.commands import witness as commands
+from api.settings import Settings
 from ledger.stores.witness import open_state
 from ledger.witness import Witness, origin_hash
 from tests.witness.logs import Clock, GrowingLog, signer
@@ -71,6 +73,22 @@ class TestInit:
 
     def test_once(self, folder: Path) -> None:
         refused("witness-state-exists", "init", NAME, "--folder", folder)
+
+    def test_the_next_steps_are_of_its_own_folder(self, tmp_path: Path) -> None:
+        folder = tmp_path / "two words"
+        told = run("init", NAME, "--folder", folder).stderr
+        for command in ("add-log <vkey>", "serve", "key"):
+            assert f"zhenglian witness {command} --folder '{folder}'\n" in told
+        shown = run("show", "--folder", folder).stderr
+        assert f"zhenglian witness add-log <vkey> --folder '{folder}'\n" in shown
+
+    def test_the_usual_folder_is_not_spelled_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        told = run("init", NAME).stderr
+        assert "zhenglian witness serve\n" in told
+        assert "--folder" not in told
 
     def test_not_with_keys_whose_state_is_lost(self, folder: Path) -> None:
         (folder / "witness.db").unlink()
@@ -207,6 +225,35 @@ def test_serves_at_a_real_port_and_stops_when_asked(repo: Path, folder: Path) ->
         events = [json.loads(line) for line in process.stderr]
         assert process.wait(20) in (0, -signal.SIGTERM)
     assert {"refused", "Application shutdown complete."} <= {event["event"] for event in events}
+
+
+@pytest.mark.parametrize("words", [["witness", "serve", "--folder"], ["mirror", "serve"]])
+def test_a_port_in_use_is_that_of_the_option(
+    words: list[str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setattr(sys, "argv", ["zhenglian", *words, str(folder), "--port", port])
+        monkeypatch.setattr(f"api.commands.{words[0]}.log_as_json", lambda: None)
+        with pytest.raises(SystemExit):
+            cli.main()
+    told = capsys.readouterr().err
+    assert told.endswith("; --port) [address-in-use]\n")
+    assert "ZHENGLIAN_PORT" not in told
+
+
+def test_serve_without_its_passphrase_names_its_own_variable(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = Settings.model_construct(data=folder, passphrase="")
+    monkeypatch.setattr(commands, "_settings", lambda _: none)
+    result = run("serve", "--folder", folder, "--port", "0")
+    assert getattr(result.exception, "code", None) == "passphrase-missing"
+    assert commands.PASSPHRASE in str(result.exception)
+    assert "ZHENGLIAN_PASSPHRASE" not in str(result.exception)
 
 
 def test_does_not_serve_with_keys_of_another_state(folder: Path, tmp_path: Path) -> None:
