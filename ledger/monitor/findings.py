@@ -55,6 +55,10 @@ OWN: Final[Mapping[str, Words]] = {
 FINDINGS: Final[Mapping[str, Words]] = {**AUDIT, **OWN}
 
 
+OVERRIDDEN: Final = "audit-witnesses-overridden"
+"""Told once of each change; while the override is in force it is among what stands."""
+
+
 def is_alarm(finding: Finding) -> bool:
     """Something broken or against a rule; what could not be checked is not."""
     return FINDINGS[finding.code].severity is not Severity.UNCHECKED

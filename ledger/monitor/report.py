@@ -1,15 +1,16 @@
 """A round for people, Chinese first, and for machines."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from ledger.audit.findings import Finding
 from ledger.audit.report import where
-from ledger.monitor.findings import FINDINGS, finding_json
+from ledger.monitor.findings import FINDINGS, OVERRIDDEN, finding_json
 from ledger.monitor.round import Round
 from verifier.report import clock, plain
 
 _SHOWN = 10
+_STANDING: Final = {OVERRIDDEN: "见证例外在行 override stands"}
 ALARM = "!!!"
 
 
@@ -36,6 +37,7 @@ def round_json(done: Round) -> dict[str, Any]:
             for alarm in done.alarms
         ],
         "notices": [finding_json(finding) for finding in done.notices],
+        "standing": [finding_json(finding) for finding in done.standing],
     }
 
 
@@ -67,6 +69,7 @@ def _summary(done: Round) -> str:
         f"规模 size {done.size} (+{done.size - done.before})",
         f"各处 places {answered}/{len(done.views)}",
         f"告警 alarms {open_}" + (f" (+{noted} 已知悉 noted)" if noted else ""),
+        *(_STANDING[finding.code] for finding in done.standing),
     ]
     return plain("  ".join(parts))
 

@@ -10,8 +10,9 @@ from ledger.monitor.views import LOG
 @dataclass(frozen=True, slots=True)
 class Round:
     """What a round came to. `before` is the size followed before it, `new` the alarms not known
-    before, `alarms` all that stand, `notices` what could not be checked. `views` are (name, size
-    shown or None, how it compares)."""
+    before, `alarms` all that stand, `notices` what could not be checked or ought to be known,
+    `standing` what of it was told before and is still so. `views` are (name, size shown or None,
+    how it compares)."""
 
     number: int
     at: int
@@ -24,6 +25,7 @@ class Round:
     alarms: tuple[Alarm, ...]
     notices: tuple[Finding, ...]
     views: tuple[tuple[str, int | None, str], ...]
+    standing: tuple[Finding, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -26,7 +26,7 @@ from ledger.monitor.begin import begin
 from ledger.monitor.cabinet import Cabinet
 from ledger.monitor.compare import Relation, Signed, relate
 from ledger.monitor.errors import MonitorError
-from ledger.monitor.findings import is_alarm
+from ledger.monitor.findings import OVERRIDDEN, is_alarm
 from ledger.monitor.history import DUE, History, Reading
 from ledger.monitor.mirror import Mirror, Put
 from ledger.monitor.naming import named
@@ -95,6 +95,7 @@ class Monitor:
         self._cabinet = Cabinet(folder, write)
         self._new: list[Finding] = []
         self._notices: list[Finding] = []
+        self._standing: list[Finding] = []
         mirror = Mirror(folder / MIRROR, write)
         self.history = History(mirror, self.log_key, reading, self.state.checked)
         self.history.replay(int(clock()))
@@ -116,7 +117,7 @@ class Monitor:
     def round(self) -> Round:
         """One round. What cannot be read is a notice; `MonitorError` if the folder fails."""
         now, before = int(self._clock()), self.history.size
-        self._new, self._notices = [], []
+        self._new, self._notices, self._standing = [], [], []
         self.state.rounds += 1
         if self.state.trust == "first-use":
             self._record(Finding("audit-trusted-on-first-use", detail=self.state.log[0]), now)
@@ -139,6 +140,7 @@ class Monitor:
             alarms=tuple(self.state.alarms),
             notices=tuple(self._notices),
             views=tuple(views),
+            standing=tuple(self._standing),
         )
 
     # --- the log itself ------------------------------------------------------------------------
@@ -219,7 +221,7 @@ class Monitor:
             self._record(Finding("audit-witnesses-unchecked"), now)
             return
         if override:
-            self._record(Finding("audit-witnesses-overridden", detail=override), now)
+            self._standing.append(Finding(OVERRIDDEN, detail=override))
         try:
             policy.check(parse_note(shown.note))
         except Refused as error:
@@ -368,6 +370,10 @@ class Monitor:
             self._record(finding, now)
 
     def _record(self, finding: Finding, now: int) -> None:
+        if finding.code == OVERRIDDEN and finding.index is not None:
+            if finding.index <= self.state.overridden:
+                return  # read again from the copy
+            self.state.overridden = finding.index
         if not is_alarm(finding):
             if finding not in self._notices:
                 self._notices.append(finding)

@@ -52,7 +52,8 @@ class Checked:
 class State:
     """`log` are the vkeys of the log, `trust` tells where the first is from ("given" or
     "first-use"), `seen` the largest size each view has shown, `behind` for how many rounds the log
-    has shown less than it did, `recheck` the bundle that is read again next."""
+    has shown less than it did, `recheck` the bundle that is read again next, `overridden` the
+    last entry with an override of the witness policy that was told."""
 
     log: list[str]
     trust: str
@@ -60,6 +61,7 @@ class State:
     rounds: int = 0
     behind: int = 0
     recheck: int = 0
+    overridden: int = -1
     seen: dict[str, int] = field(default_factory=dict)
     alarms: list[Alarm] = field(default_factory=list)
     pending: list[Pending] = field(default_factory=list)

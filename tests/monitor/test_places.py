@@ -10,6 +10,7 @@ import pytest
 
 from ledger.errors import LedgerError
 from ledger.monitor.asking import Asking
+from ledger.monitor.report import render_round
 from ledger.monitor.round import Round
 from ledger.monitor.views import View, pack_view, witness_view
 from ledger.readside import CHECKPOINT, DirectoryReadSide, HttpReadSide
@@ -241,7 +242,32 @@ def test_the_policy_in_the_log(packed: tuple[PackCity, Following]) -> None:
     one.source.show(pack_log(city) | {CHECKPOINT: city.checkpoint(witnesses=0)})
     done = one.round()
     assert codes(done) == []
-    assert "audit-witnesses-overridden" in noticed(done)
+    assert [each.code for each in done.notices].count("audit-witnesses-overridden") == 1
+
+
+def test_an_override_is_told_once_and_stands(packed: tuple[PackCity, Following]) -> None:
+    """Neither again in each round, nor after a round without the log, nor at the next start."""
+    city, one = packed
+    monitor = one.start()
+    assert monitor.round().standing == ()
+    told = []
+    for reason in ("断电", "仍断电"):
+        city.set_witnesses("quorum none\n", override=reason, issued_at=NOW - 7200)
+        files = pack_log(city) | {CHECKPOINT: city.checkpoint(witnesses=0)}
+        for shown_now in (files, files, {}, files, files):
+            one.source.show(shown_now)
+            done = monitor.round()
+            told += [each for each in done.notices if each.code == "audit-witnesses-overridden"]
+            stands = [each.detail for each in done.standing]
+            assert stands == ([reason] if shown_now else [])
+            assert ("override stands" in render_round(done)[0]) == bool(shown_now)
+        monitor = one.start()
+    assert [each.detail for each in told] == ["≥ 0: 断电", "≥ 0: 仍断电"]
+    assert one.start().round().notices == ()
+    city.set_witnesses(city.policy_text(2), issued_at=NOW - 7200)
+    one.source.show(pack_log(city) | {CHECKPOINT: city.checkpoint(witnesses=2)})
+    done = one.round()
+    assert (codes(done), done.standing) == ([], ())
 
 
 def test_a_policy_that_is_given(tmp_path: Path) -> None:
