@@ -21,7 +21,7 @@ from api.commands.run import listen
 from api.errors import ServiceError
 from api.observe import log_as_json
 from keys.errors import ZhenglianError
-from ledger.mirror import READERS, Mirrored, mirror
+from ledger.mirror import DELAYS, READERS, Mirrored, mirror
 from ledger.mirror_trust import Demands
 from ledger.readside import ReadSide, open_source
 from verifier.note import VerifierKey, parse_vkey
@@ -195,11 +195,21 @@ def _copy(
             read,
             folder,
             demands,
-            sleep=time.sleep,
+            sleep=_say_and_sleep,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             readers=readers,
             zipped=zipped,
         )
+
+
+def _say_and_sleep(seconds: float) -> None:
+    """Before a read is repeated; said at the first of the repetitions of each."""
+    if seconds == DELAYS[0]:
+        _console.print(
+            f"一次读取未成，重试中，至多 {sum(DELAYS):g} 秒 "
+            f"a read failed: trying again for up to {sum(DELAYS):g} s"
+        )
+    time.sleep(seconds)
 
 
 def _report(done: Mirrored) -> None:
