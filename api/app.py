@@ -21,6 +21,8 @@ from api.context import Services
 from api.credits import Credits
 from api.daily import keep_days
 from api.demo import read_demo
+from api.demo_witnesses import PATH as DEMO_WITNESSES
+from api.demo_witnesses import serving_witnesses
 from api.imports.desk import ImportDesk
 from api.licences import Licences
 from api.limits import BodyLimit, HeadAsGet
@@ -66,6 +68,11 @@ Merkle ledger. Anyone can check them; nobody learns more than they asked for.
 
 BOUNDED_ELSEWHERE = frozenset({"/v1/imports", "/check", register.BULK_PATH})
 """Paths that bound what they read themselves: two take more, one answers with a page."""
+
+
+def bounds_itself(path: str) -> bool:
+    """Whether requests to a path are bounded there; a witness has its own words for too much."""
+    return path in BOUNDED_ELSEWHERE or path.startswith(DEMO_WITNESSES)
 
 
 PUBLIC = frozenset({"/v1/log/key", "/v1/log/policy"})
@@ -140,14 +147,15 @@ def seat(app: FastAPI, city: City) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    days = asyncio.create_task(keep_days(services.credits))
-    services.city.witnessing.start()
-    services.imports.start()
-    yield
-    await asyncio.to_thread(services.imports.close)
-    days.cancel()
-    await asyncio.wait([days])
-    services.city.close()
+    with serving_witnesses(app, services.city):
+        days = asyncio.create_task(keep_days(services.credits))
+        services.city.witnessing.start()
+        services.imports.start()
+        yield
+        await asyncio.to_thread(services.imports.close)
+        days.cancel()
+        await asyncio.wait([days])
+        services.city.close()
 
 
 def bare_app() -> FastAPI:
@@ -167,7 +175,7 @@ def bare_app() -> FastAPI:
     for module in _ROUTES:
         app.include_router(module.router)
     app.include_router(pages_router())
-    app.add_middleware(BodyLimit, exempt=lambda path: path in BOUNDED_ELSEWHERE)
+    app.add_middleware(BodyLimit, exempt=bounds_itself)
     app.add_middleware(HeadAsGet)
     app.add_middleware(PublicRead, public=is_public)
     app.add_middleware(Observed)  # the outermost: sees every answer

@@ -4,7 +4,8 @@ Everything is invented, and the same on every machine but for keys, salts and re
 made is written to `<data>/demo.json`; a second start finds it and changes nothing.
 
 The demo plays its officers itself, with keys in `<data>/officers` under the city's passphrase. In
-a real city every officer keeps a key of their own, elsewhere.
+a real city every officer keeps a key of their own, elsewhere. Its witnesses are in
+`api.demo_witnesses`.
 """
 
 import json
@@ -45,7 +46,8 @@ FILE = "demo.json"
 TAMPERED = "tampered"
 OFFICERS = ("operator-1", "operator-2")
 """Duty names of the demo operator's officers; a department's goes by `<slug>-1`."""
-_OFFICERS_EFFORT = Effort(1, 8 << 20)  # their passphrase is random; stretching adds nothing
+DEMO_EFFORT = Effort(1, 8 << 20)
+"""Of opening a key that the demo keeps for somebody; random passphrases need no stretching."""
 
 
 class _HasLicences(Protocol):
@@ -162,7 +164,7 @@ class DemoOfficers:
 
     def __init__(self, settings: Settings) -> None:
         folder = settings.data / "officers"
-        self._custody = FileCustody(folder, make_passphrase(settings), _OFFICERS_EFFORT)
+        self._custody = FileCustody(folder, make_passphrase(settings), DEMO_EFFORT)
         self._origin = settings.origin
         self._open: dict[str, Signer] = {}
 

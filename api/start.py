@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from api.context import Services
 from api.demo import Demo
+from api.demo_witnesses import shown
 from api.finality import Overview, overview
 from api.pages.start import DepartmentCount, Notice, StartData
 
@@ -26,6 +27,7 @@ def make_start_data(services: Services, demo: Demo | None) -> StartData:
         docs_path="/docs",
         audit_command=f"zhenglian audit {city.settings.base_url}/log --vkey '{key}'",
         notices=notices(seen),
+        witnesses=shown(city),
     )
 
 

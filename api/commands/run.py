@@ -23,7 +23,7 @@ from api.observe import log_as_json, log_warnings_only
 from api.officers import read_card
 from api.principals import Role
 from api.settings import Settings
-from keys.errors import KeysError
+from keys.errors import KeysError, ZhenglianError
 from ledger.export import export
 
 _console = Console(stderr=True)
@@ -34,13 +34,21 @@ _TOKEN_HELP = "输出文件；- 为标准输出 Output file; - is standard outpu
 def run() -> None:
     """建立示范市并运行；再次运行沿用原有数据 A demo city under var/; a second start keeps it."""
     from api.demo import FILE, make_demo
+    from api.demo_witnesses import set_witnesses
+
+    def say(step: str) -> None:
+        _console.print(f"  · {step}", soft_wrap=True)
 
     log_warnings_only()
     settings = Settings().model_copy(update={"demo": True, "argon2_mib": 64})
     with listen(settings.host, settings.port) as listener, closing(_demo_city(settings)) as city:
         if not (settings.data / FILE).exists():
             _console.print("[bold]证链[/] 首次运行，正在建立示范市… first run: making a demo city")
-            make_demo(city, lambda step: _console.print(f"  · {step}", soft_wrap=True))
+            make_demo(city, say)
+        try:
+            set_witnesses(city, say)
+        except ZhenglianError as error:  # all the rest of it works
+            _console.print(f"[yellow]见证策略未登记 witness policy not logged[/]  {error}")
         _serve(city, listener)
 
 

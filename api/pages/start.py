@@ -32,6 +32,13 @@ class Notice(NamedTuple):
     en: str
 
 
+class Witnesses(NamedTuple):
+    """The departments of a demo city that play its witnesses (zh, en), and how many must cosign."""
+
+    names: Sequence[tuple[str, str]]
+    needed: int
+
+
 class DepartmentCount(NamedTuple):
     """How many licences a department has issued."""
 
@@ -60,6 +67,7 @@ class StartData:
     docs_path: str = "/docs"
     audit_command: str = ""
     notices: Sequence[Notice] = ()
+    witnesses: Witnesses | None = None
 
 
 class PageState(Protocol):
