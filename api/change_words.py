@@ -22,6 +22,7 @@ from verifier.kinds import (
     OFFICER_LEFT,
     WITNESSES,
 )
+from verifier.plural import noun
 from verifier.policy import Policy, parse_policy
 from verifier.policy_report import policy_words
 from verifier.trust import TypeName
@@ -122,7 +123,8 @@ def _key(facts: Facts, names: _Names) -> Words:
         en += f"; it replaces key {old}, which signs until {overlap}"
     if "x5c" in facts:
         zh += f"；附证书链（{len(facts['x5c'])} 张）"
-        en += f"; with a chain of {len(facts['x5c'])} certificates"
+        length = len(facts["x5c"])
+        en += f"; with a chain of {length} {noun(length, 'certificate')}"
     return zh, en
 
 
@@ -135,7 +137,7 @@ def _key_changed(facts: Facts, names: _Names) -> Words:
         zh += f"；自 {since} 起或自第 {before} 条起的签名一律无效，此前 {count} 条有效"
         en += (
             f"; nothing counts that it signed since {since} or that stands at or after entry "
-            f"{before}; the {count} entries before do"
+            f"{before}; {count} {noun(count, 'entry before does', 'entries before do')}"
         )
     return zh, en
 

@@ -7,6 +7,7 @@ from api.demo import Demo
 from api.demo_witnesses import shown
 from api.finality import Overview, overview
 from api.pages.start import DepartmentCount, Notice, StartData
+from verifier.plural import noun
 
 
 def make_start_data(services: Services, demo: Demo | None) -> StartData:
@@ -42,12 +43,13 @@ def notices(seen: Overview) -> Sequence[Notice]:
             )
         )
     if seen.overdue:
+        are = noun(seen.pending, "entry is", "entries are")
         told.append(
             Notice(
                 f"见证联署逾期：{seen.pending} 条记录已入账，尚未达到见证法定数，已 "
                 f"{seen.behind} 秒。",
-                f"Witnesses are overdue: {seen.pending} entries are logged and not final, for "
-                f"{seen.behind} seconds.",
+                f"Witnesses are overdue: {seen.pending} {are} logged and not final, for "
+                f"{seen.behind} {noun(seen.behind, 'second')}.",
             )
         )
     if seen.override:

@@ -25,6 +25,7 @@ from ledger.stored import check_head, check_published, stored_tile, stored_tree
 from ledger.stores.base import Effects, Reader, Store
 from verifier.checkpoint import Checkpoint
 from verifier.note import NoteSigner, VerifierKey
+from verifier.plural import noun
 from verifier.proof import TlogProof, format_proof
 from verifier.tiles import FULL_WIDTH, TileTree, encode_bundle
 
@@ -273,7 +274,8 @@ class Ledger:
             self._check_tile(reader, 0, n, width)
             entries = reader.entries(n * FULL_WIDTH, width)
         if len(entries) != width:
-            raise LedgerError("ledger-inconsistent", f"bundle {n} has {len(entries)} entries")
+            found = noun(len(entries), "entry", "entries")
+            raise LedgerError("ledger-inconsistent", f"bundle {n} has {len(entries)} {found}")
         return encode_bundle(entries)
 
     def entry(self, index: int) -> bytes:

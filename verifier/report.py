@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, Final
 
 from verifier.keylife import IN_FORCE
+from verifier.plural import noun
 from verifier.receipt import Receipt
 from verifier.states import STATES
 from verifier.verdict import Check, Colour, Outcome, SigningKey, Subject, Verdict
@@ -196,7 +197,7 @@ def _subject(subject: Subject, page: Page) -> None:
 
 
 def _groups(number: int) -> tuple[str, str]:
-    return f"{number} 组信息", f"{number} group{'s' if number > 1 else ''} of fields"
+    return f"{number} 组信息", f"{number} {noun(number, 'group')} of fields"
 
 
 def receipt_page(receipt: Receipt, colour: Colour, code: str, page: Page) -> None:

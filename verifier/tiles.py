@@ -14,6 +14,7 @@ from typing import NamedTuple
 from verifier.errors import Refused
 from verifier.merkle import EMPTY_ROOT, HASH_SIZE, MAX_SIZE, fold_right
 from verifier.multiproof import multiproof_ranges
+from verifier.plural import noun
 
 TILE_HEIGHT = 8
 FULL_WIDTH = 256
@@ -92,7 +93,9 @@ def encode_bundle(entries: Sequence[bytes]) -> bytes:
     Refused: `tile-bundle-malformed` for a wrong count or an entry above 65,535 bytes.
     """
     if not 1 <= len(entries) <= FULL_WIDTH:
-        raise Refused("tile-bundle-malformed", f"{len(entries)} entries")
+        raise Refused(
+            "tile-bundle-malformed", f"{len(entries)} {noun(len(entries), 'entry', 'entries')}"
+        )
     if max(map(len, entries)) > MAX_ENTRY_SIZE:
         raise Refused("tile-bundle-malformed", "an entry is larger than 65,535 bytes")
     return b"".join([part for entry in entries for part in (_LENGTH.pack(len(entry)), entry)])
@@ -101,7 +104,7 @@ def encode_bundle(entries: Sequence[bytes]) -> bytes:
 def parse_bundle(data: bytes, count: int) -> list[bytes]:
     """Inverse of `encode_bundle`; exactly `count` entries and not a byte more."""
     if not 1 <= count <= FULL_WIDTH:
-        raise Refused("tile-bundle-malformed", f"{count} entries")
+        raise Refused("tile-bundle-malformed", f"{count} {noun(count, 'entry', 'entries')}")
     entries: list[bytes] = []
     position, end = 0, len(data)
     for _ in range(count):

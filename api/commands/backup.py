@@ -15,6 +15,7 @@ from api.backup import STANDARD, check_backup, check_database, make_backup, rest
 from api.settings import Settings
 from ledger.backup.inspection import Backup, Inspected
 from ledger.backup.make import Progress
+from verifier.plural import noun
 from verifier.report import BEIJING
 
 backup_app = typer.Typer(
@@ -28,7 +29,7 @@ ledger_app.callback()(lambda: None)
 FAULTS = 1
 _ENDS = """
 备份止于 {size} 条，最后一条 {last}；此后入账的内容不在其中。
-The backup ends at {size} entries, the last of {last}; what was logged later is not in it.
+The backup ends at {size} {entries}, the last of {last}; what was logged later is not in it.
 
 接下来 Next:"""
 _KEYS = """恢复密钥。 Restore the keys:
@@ -39,7 +40,7 @@ Make sure that the old database is not used again: two that append are a fork.""
     """向见证人、镜像、审计方、柜台查询：有人见过多于 {size} 条的检查点吗？
 有则不要启动，另找更新的备份。
 Ask witnesses, mirrors, auditors and counters: has anyone seen a checkpoint of more than
-{size} entries? Then do not start, and look for a newer backup.""",
+{size} {entries}? Then do not start, and look for a newer backup.""",
     """没有则启动，再用别处保存的检查点审计。
 If not, start, and audit against a checkpoint kept elsewhere:
 zhenglian serve
@@ -90,7 +91,8 @@ def restore_command(file: _File) -> None:
     _console.print("已恢复 restored")
     _say(restored)
     last = _time(restored.inspected.last_ms)
-    words = {"size": f"{restored.inspected.contents.size:,}", "last": last}
+    size = restored.inspected.contents.size
+    words = {"size": f"{size:,}", "entries": noun(size, "entry", "entries"), "last": last}
     _console.print(_ENDS.format(**words))
     steps = _AFTER if has_keys else (_KEYS, *_AFTER)
     for number, step in enumerate(steps, 1):
@@ -108,10 +110,11 @@ def ledger_check_command() -> None:
     if found is not None:
         _describe(found)
     if faults:
+        count = len(faults)
         _console.print(
-            f"发现 {len(faults)} 处不符；停止服务，保留此数据库备查，另库恢复备份。\n"
-            f"{len(faults)} faults: stop the service, keep this database for the inquiry, restore a"
-            " backup into another."
+            f"发现 {count} 处不符；停止服务，保留此数据库备查，另库恢复备份。\n"
+            f"{count} {noun(count, 'fault')}: stop the service, keep this database for the inquiry,"
+            " restore a backup into another."
         )
         raise typer.Exit(FAULTS)
     _console.print("数据库前后一致 the database is consistent")

@@ -29,6 +29,7 @@ from api.resign import Outcome, Resigner
 from api.rules.days import CHINA
 from verifier.authorities import EnrolledKey
 from verifier.kinds import KINDS, LICENCE
+from verifier.plural import noun
 from verifier.states import BY_NAME
 
 CLIENT: Final = "command-line"
@@ -184,7 +185,8 @@ def _print_counts(console: Console, steps: Counter[Step], kinds: Counter[int], s
             f"… 另有 {total - shown:,} 条未列出，用 --csv 取得全部 more: --csv writes all of them\n"
         )
     by_kind = "，".join(f"{KINDS[kind].zh} {count:,}" for kind, count in sorted(kinds.items()))
-    console.print(f"[bold]共 {total:,} 条 entries[/]" + (f"：{by_kind}" if total else ""))
+    entries = noun(total, "entry", "entries")
+    console.print(f"[bold]共 {total:,} 条 {entries}[/]" + (f"：{by_kind}" if total else ""))
     _print_steps(console, steps)
 
 

@@ -25,6 +25,7 @@ from keys.custody.backup import MAX_BACKUP, make_backup, open_backup, restore
 from keys.custody.rekey import change_passphrase
 from keys.names import kid
 from keys.suites import BY_NAME
+from verifier.plural import noun
 
 custody_app = typer.Typer(
     name="custody", help="密钥保管：清单、口令、备份 Custody of keys", no_args_is_help=True
@@ -62,7 +63,7 @@ def passphrase_command() -> None:
     count = _change(settings, old, new)
     if follows:
         file.finish()
-    _console.print(f"已更换 changed: {count} 个密钥文件 key files")
+    _console.print(f"已更换 changed: {count} 个密钥文件 {noun(count, 'key file')}")
     if not follows:
         _console.print("请更新 ZHENGLIAN_PASSPHRASE 后重启服务 Set ZHENGLIAN_PASSPHRASE, restart.")
     else:
@@ -82,7 +83,8 @@ def backup_command(
     passphrase = ask(BACKUP, "备份口令 Passphrase of the backup", twice=True)
     data = make_backup(custody, passphrase, made_at=int(time.time()), effort=effort_of(settings))
     write_private(file, data)
-    _console.print(f"{file}: {len(open_backup(data, passphrase).entries)} 个密钥 keys")
+    kept = len(open_backup(data, passphrase).entries)
+    _console.print(f"{file}: {kept} 个密钥 {noun(kept, 'key')}")
 
 
 @custody_app.command("restore")

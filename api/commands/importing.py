@@ -21,6 +21,7 @@ from api.imports.mapfile import CheckedMap, read_map
 from api.imports.reader import format_of
 from api.imports.report import error_csv, report_json, report_text, write_private
 from api.licences import Licences
+from verifier.plural import noun
 
 CLIENT = "command-line"
 SOME_REFUSED = 1
@@ -114,7 +115,8 @@ def run_import(
         _console.print("该文件已导入完毕，未再签发 this file was imported already: nothing to do")
         return job
     if job.position:
-        _console.print(f"从第 {job.position:,} 行继续 going on after {job.position:,} rows")
+        rows = f"{job.position:,} {noun(job.position, 'row')}"
+        _console.print(f"从第 {job.position:,} 行继续 going on after {rows}")
     importer = Importer(Licences(city), jobs, job, checked, source)
     with stoppable(_console) as importer.stop, _bar(importer, checked, job):
         return importer.run()

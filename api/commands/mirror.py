@@ -25,6 +25,7 @@ from ledger.mirror import DELAYS, READERS, Mirrored, mirror
 from ledger.mirror_trust import Demands
 from ledger.readside import ReadSide, open_source
 from verifier.note import VerifierKey, parse_vkey
+from verifier.plural import noun
 from verifier.policy import MAX_POLICY, Policy, parse_policy
 from verifier.terminal import read_pack_file
 
@@ -214,8 +215,8 @@ def _say_and_sleep(seconds: float) -> None:
 
 def _report(done: Mirrored) -> None:
     _console.print(
-        f"{done.origin}: {done.before} → {done.size} 条 entries, "
-        f"{done.fetched} 个文件 files  {done.folder}"
+        f"{done.origin}: {done.before} → {done.size} 条 {noun(done.size, 'entry', 'entries')}, "
+        f"{done.fetched} 个文件 {noun(done.fetched, 'file')}  {done.folder}"
     )
 
 

@@ -24,6 +24,7 @@ from keys.errors import KeysError
 from keys.signer import Signer
 from verifier.codec import b64decode, b64encode
 from verifier.errors import Refused
+from verifier.plural import noun
 
 OFFICER = "ZHENGLIAN_OFFICER_PASSPHRASE"
 KEY_FORMAT = "zhenglian-made-key-1"
@@ -79,7 +80,7 @@ def passphrase_command(keys: Keys) -> None:
     old = ask(OFFICER, "现口令 Present passphrase")
     new = ask(NEW, "新口令 New passphrase", twice=True)
     count = change_passphrase(keys, old, new, effort_of(Settings()))
-    _console.print(f"已更换 changed: {count} 个密钥文件 key files")
+    _console.print(f"已更换 changed: {count} 个密钥文件 {noun(count, 'key file')}")
 
 
 @officer_app.command("list")

@@ -25,6 +25,7 @@ from api.principals import Role
 from api.settings import Settings
 from keys.errors import KeysError, ZhenglianError
 from ledger.export import export
+from verifier.plural import noun
 
 _console = Console(stderr=True)
 _GRACE = 10  # seconds for open requests when stopping
@@ -96,7 +97,7 @@ def export_command(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
             zipped=zipped,
         )
-    _console.print(f"{folder}: {done.size} 条 entries")
+    _console.print(f"{folder}: {done.size} 条 {noun(done.size, 'entry', 'entries')}")
 
 
 def opened() -> City:

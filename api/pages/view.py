@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.pages import words
 from api.pages.assets import HERE, Assets
+from verifier.plural import noun
 from verifier.states import STATES
 from verifier.verdict import Verdict
 
@@ -34,7 +35,11 @@ class View:
             marks=words.MARKS,
         )
         self._templates.filters.update(
-            moment=moment, value=value_text, thousands=thousands, roles=words.roles_text
+            moment=moment,
+            value=value_text,
+            thousands=thousands,
+            noun=noun,
+            roles=words.roles_text,
         )
 
     def render(self, template: str, **values: Any) -> str:

@@ -7,6 +7,7 @@ from ledger.audit.files import Files
 from ledger.audit.findings import Findings
 from ledger.audit.worker import Examined
 from verifier.merkle import HASH_SIZE
+from verifier.plural import noun
 from verifier.tiles import FULL_WIDTH
 
 _MAX_KEPT: Final = 10_000
@@ -37,7 +38,7 @@ class Changes:
             self._files.name("audit-file-missing", path, index=n * FULL_WIDTH)
             return
         index = n * FULL_WIDTH + min(count, width)
-        detail = f"{count} whole entries, {width} expected"
+        detail = f"{count} whole {noun(count, 'entry', 'entries')}, {width} expected"
         self._files.name("audit-bundle-truncated", path, index=index, detail=detail)
 
     def compare(self, n: int, leaves: bytes, tile: bytes) -> None:

@@ -22,6 +22,7 @@ from verifier.checkpoint import Checkpoint, open_checkpoint, parse_checkpoint
 from verifier.errors import Refused
 from verifier.merkle import HASH_SIZE, Frontier, leaf_hash
 from verifier.note import VerifierKey, parse_note
+from verifier.plural import noun
 from verifier.tiles import FULL_WIDTH, TILE_HEIGHT
 
 LogKeys = Callable[[bytes], tuple[VerifierKey, VerifierKey | None]]
@@ -132,7 +133,11 @@ class Inspection:
     def _check_head(self) -> None:
         for size, root, edge in self._heads:
             if size != self._frontier.size:
-                self._wrong(f"the head has size {size}, there are {self._frontier.size} entries")
+                have = self._frontier.size
+                there = (
+                    f"{noun(have, 'there is', 'there are')} {have} {noun(have, 'entry', 'entries')}"
+                )
+                self._wrong(f"the head has size {size}, {there}")
             elif root != self._frontier.root() or root != self._contents.root:
                 self._wrong("the entries do not give the root of the head")
             elif head_of(size, root, edge).frontier != self._frontier.hashes:

@@ -52,8 +52,9 @@ def facts_of(city: City) -> list[tuple[int, dict[str, Any], tuple[str, ...]]]:
         (
             kinds.KEY_CHANGED,
             compromise,
-            ("泄露", "第 77 条", "5 entries", "2026-09-22T10:20:00+08:00"),
+            ("泄露", "第 77 条", "5 entries before do", "2026-09-22T10:20:00+08:00"),
         ),
+        (kinds.KEY_CHANGED, {**compromise, "count": 1}, ("1 条有效", "1 entry before does")),
         (kinds.DEPARTMENT_CHANGED, change_facts.renamed("market", "新名", "New"), (name, "新名")),
         (kinds.DEPARTMENT_CHANGED, change_facts.merged("market", "health"), (name, "(health)")),
         (kinds.DEPARTMENT_CHANGED, change_facts.closed("market"), (name, "撤销", "close")),
@@ -85,6 +86,12 @@ def test_every_change_in_words(city: City) -> None:
             assert any("一" <= char <= "鿿" for char in zh)
             assert en.isascii() or "新名" in en
             assert "cannot be read" not in en
+
+
+def test_one_certificate_is_one_certificate(city: City) -> None:
+    made = make_key(city, "market", "es256")
+    facts = {**change_facts.key("market", made.key, made.pop, [], NOW), "x5c": [b""]}
+    assert describe(kinds.KEY, facts)[1].endswith("; with a chain of 1 certificate")
 
 
 @pytest.mark.parametrize("kind", sorted(kinds.CHANGES))

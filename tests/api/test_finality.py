@@ -287,7 +287,7 @@ def test_health_metrics_and_pages_say_how_far_it_is_final(service: Service, net:
     service.clock.step(60)
     assert witnesses().startswith("overdue: 1 entries and 67 seconds behind")
     page = service.get(None, "/").text
-    assert page.index("见证联署逾期：1 条") < page.index("Witnesses are overdue")
+    assert page.index("见证联署逾期：1 条") < page.index("Witnesses are overdue: 1 entry is logged")
     assert metric(service, "zhenglian_final_overdue") == 1
     size = metric(service, "zhenglian_tree_size")
     assert metric(service, "zhenglian_final_size") == size - 1

@@ -61,6 +61,13 @@ def test_copy_then_audit(log: Path) -> None:
     refused(run("mirror", log, "there", "--vkey", VKEY), "mirror-source-behind")
 
 
+def test_one_entry_is_one_entry(log: Path) -> None:
+    for size, told in [(1, "0 → 1 条 entry, "), (2, "1 → 2 条 entries, ")]:
+        write(log, log_files(CITY.entries[:size], CITY.log))
+        assert told in run("mirror", log, "there", "--vkey", VKEY).output
+    assert ", 0 个文件 files " in run("mirror", log, "there", "--vkey", VKEY).output
+
+
 def test_whose_log_it_is(log: Path) -> None:
     refused(run("mirror", log, "there"), "mirror-no-key")
     refused(run("mirror", log, "there", "--vkey", VKEY, "--vkey", VKEY), "mirror-log-keys")
