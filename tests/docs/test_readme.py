@@ -1,5 +1,6 @@
 """The READMEs are run: their commands, against a demo city served for real."""
 
+import json
 import os
 import re
 import signal
@@ -77,6 +78,15 @@ def test_its_commands_do_what_the_readme_says(repo: Path, served: tuple[Path, in
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "out" / "checkpoint").exists()
+
+
+def test_its_witnesses_make_it_final(served: tuple[Path, int]) -> None:
+    log = f"http://127.0.0.1:{served[1]}/v1/log"
+    asked = urllib.request.Request(f"{log}/finality", headers={"Prefer": "wait=30"})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        assert json.load(answer)["finality"] == "final"
+    with urllib.request.urlopen(f"{log}/policy", timeout=60) as answer:
+        assert b"\ngroup departments 2 " in answer.read()
 
 
 def test_the_issuing_example_is_answered_with_a_licence(
