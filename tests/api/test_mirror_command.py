@@ -61,6 +61,16 @@ def test_copy_then_audit(log: Path) -> None:
     refused(run("mirror", log, "there", "--vkey", VKEY), "mirror-source-behind")
 
 
+def test_a_file_that_is_no_pack_is_named(log: Path, tmp_path: Path) -> None:
+    none = tmp_path / "no.pack"
+    none.write_bytes(b"no pack at all")
+    for words in (["mirror", log, "there", "--pack", none], ["audit", log, "--trust", none]):
+        result = run(*words)
+        refused(result, "cose-malformed")
+        assert str(none) in str(result.exception)
+    refused(run("audit", log, "--trust", none, "--vkey", "garbage"), "note-key-malformed")
+
+
 def test_one_entry_is_one_entry(log: Path) -> None:
     for size, told in [(1, "0 → 1 条 entry, "), (2, "1 → 2 条 entries, ")]:
         write(log, log_files(CITY.entries[:size], CITY.log))
