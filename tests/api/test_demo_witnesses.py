@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+import api.commands.run
 import api.demo
 from api import change_facts
 from api.app import create_app
@@ -21,14 +22,22 @@ from api.changes import ChangeDesk
 from api.city import City
 from api.commands.run import listen
 from api.commands.witness import _signers
-from api.demo import OFFICERS, DemoOfficers, demo_cards, enrol_department, make_demo, read_demo
+from api.demo import (
+    FILE,
+    OFFICERS,
+    DemoOfficers,
+    demo_cards,
+    enrol_department,
+    make_demo,
+    read_demo,
+)
 from api.demo_people import DemoLicence, demo_licences
 from api.demo_witnesses import NEEDED, PATH, SLUGS, STATE, address, set_witnesses, shown
 from api.founding import found, open_city
 from ledger.stores.witness import WitnessState, open_state
 from ledger.witness import origin_hash
 from ledger.witness.wire import MAX_REQUEST
-from tests.api.service import Clock, problem_of, sample, settings_of
+from tests.api.service import PASSPHRASE, Clock, problem_of, sample, settings_of
 from tests.ledger.net import eventually
 from verifier.image import read_code
 from verifier.judge import judge
@@ -323,6 +332,31 @@ def test_on_another_port_their_addresses_are_logged_anew(tmp_path: Path) -> None
         shown = client.get("/v1/log/policy").text
         assert new in shown
         assert old not in shown
+
+
+def test_an_older_demo_gets_them_and_one_damaged_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "var"
+    found_demo(folder).close()
+    (folder / FILE).touch()  # it was made, before there were witnesses
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    for name, value in {"DATA": folder, "PASSPHRASE": PASSPHRASE, "PORT": port}.items():
+        monkeypatch.setenv(f"ZHENGLIAN_{name}", str(value))
+    monkeypatch.setattr(api.commands.run, "log_warnings_only", lambda: None)
+    started: list[Policy | None] = []
+    monkeypatch.setattr(
+        api.commands.run, "_serve", lambda city, _: started.append(city.authorities.policy)
+    )
+    api.commands.run.run()
+    assert "2 of 3" in capsys.readouterr().err
+    (folder / "witnesses" / "land" / STATE).unlink()
+    api.commands.run.run()
+    assert "witness-state-missing" in capsys.readouterr().err
+    first, second = started
+    assert first == second
+    assert first is not None
 
 
 def test_what_officers_decided_since_is_left_alone(bare: City) -> None:
