@@ -74,7 +74,10 @@ def set_witnesses(city: City, progress: Callable[[str], None]) -> None:
         if standing is None:
             progress(f"登记见证策略 logging the witness policy, {NEEDED} of {len(SLUGS)}")
         else:  # the old addresses are asked once more, before the first write
-            progress("见证人已换地址，登记新策略 witnesses have moved: logging the policy anew")
+            progress(
+                "见证人已换地址，旧址不再应答，登记新策略 "
+                "witnesses have moved, nobody answers where they were: logging the policy anew"
+            )
         officers = DemoOfficers(city.settings)
         first, second = (officers.signer(name) for name in OFFICERS)
         facts = change_facts.witnesses(text)

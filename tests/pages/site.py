@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from api.errors import ServiceError
-from api.pages import DemoKey, DepartmentCount, Sample, StartData, pages_router
+from api.pages import DemoKey, DepartmentCount, Sample, StartData, Witnesses, pages_router
 from tests.city import FOOD, NOW, TODAY, City, Licence
 from verifier.judge import judge
 from verifier.qr import format_qr
@@ -84,6 +84,7 @@ class Site:
             samples=[sample for sample, _ in self.samples.values()],
             counts=lambda: [DepartmentCount("市场监督管理局", "Market Supervision", 7)],
             audit_command="zhenglian audit http://localhost:8000",
+            witnesses=Witnesses([("审计局", "Audit Office"), ("人民法院", "People's Court")], 2),
         )
 
     def sample_qr(self, slug: str) -> str | None:
