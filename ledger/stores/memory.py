@@ -5,17 +5,13 @@ from itertools import count
 from sqlalchemy import Engine
 
 from ledger.errors import LedgerError
-from ledger.stores.sql import SqlStore
-from ledger.stores.sqlite import BUSY_SECONDS, SqliteReader, SqliteWriter, sqlite_engine
+from ledger.stores.sqlite import BUSY_SECONDS, SqliteEngines, sqlite_engine
 
 _NAMES = count(1)
 
 
-class MemoryStore(SqlStore):
+class MemoryStore(SqliteEngines):
     """Nothing is durable, and one writer excludes all readers; otherwise as `SqliteStore`."""
-
-    reader = SqliteReader
-    writer = SqliteWriter
 
     def __init__(self, *, busy_seconds: float = BUSY_SECONDS) -> None:
         # SQLite's memdb file system: connections that name the same path share one database,

@@ -239,7 +239,6 @@ class PostgresStore(SqlStore):
     """
 
     reader = PostgresReader
-    writer = PostgresWriter
 
     def __init__(
         self,

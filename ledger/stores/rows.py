@@ -79,12 +79,16 @@ def as_named(
     for tables in series:
         older = bool(missing(connection, tables))
         for name in there & (set(wanted) if older else set(tables.tables)):
-            found[name] = (
-                Table(name, MetaData(), autoload_with=connection) if older else tables.tables[name]
-            )
+            found[name] = _as_it_is(connection, name) if older else tables.tables[name]
     if found.keys() != wanted.keys():
         raise LedgerError("backup-damaged", f"tables {sorted(found.keys() ^ wanted.keys())}")
     return {name: _ordered(found[name], columns) for name, columns in wanted.items()}
+
+
+def _as_it_is(connection: Connection, name: str) -> Table:
+    """A table's columns and their types, as the database has them."""
+    columns = inspect(connection).get_columns(name)
+    return Table(name, MetaData(), *[Column(each["name"], each["type"]) for each in columns])
 
 
 def _ordered(table: Table, columns: Sequence[str]) -> Table:
@@ -109,17 +113,16 @@ def make_room(writer: Writer, series: Sequence[Series], at: Mapping[str, str]) -
     if "head" in there:
         writer.head()
     named = [name for tables in series for name in tables.tables if name in there]
-    empty = MetaData()
-    for name in named:
-        table = Table(name, empty, autoload_with=connection)
+    tables_there = {name: _as_it_is(connection, name) for name in named}
+    for name, table in tables_there.items():
         rows = select(func.count()).select_from(table)
         if "size" in table.columns:  # an empty log has a head, and may have a checkpoint
             rows = rows.where(table.columns["size"] != 0)
         if connection.execute(rows).scalar_one():
             raise LedgerError("backup-target-used", name)
     if steps == at:
-        for name in named:
-            connection.execute(delete(empty.tables[name]))
+        for table in tables_there.values():
+            connection.execute(delete(table))
         return
     for name in [*named, *(version_table(tables) for tables in series)]:
         if name in there:

@@ -1,6 +1,7 @@
 """The ledger's tables, and the SQL that every relational engine shares.
 
-    entries     idx PK · leaf_hash unique · data · kind · dept · time_ms
+    entries     idx PK · leaf_hash · data · kind · dept · time_ms; no leaf hash comes twice, for
+                which PostgreSQL has a constraint, and SQLite `ledger.stores.leaves`
     tiles       (level >= 1, n) PK · data: up to 256 hashes, appended to until full
     head        one row · size · root · frontier (hashes side by side, largest subtree first)
     checkpoint  at most three rows: the published (1), the final one (2), what was published when a
@@ -21,17 +22,20 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     bindparam,
     delete,
     func,
     insert,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import (
@@ -44,6 +48,7 @@ from sqlalchemy.exc import (
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow, Head, Published
+from ledger.stores import leaves
 from ledger.stores.migrate import forward, is_current, versioned
 from verifier.merkle import EMPTY_ROOT, HASH_SIZE
 
@@ -56,11 +61,13 @@ ENTRIES = Table(
     "entries",
     METADATA,
     Column("idx", _INDEX, primary_key=True, autoincrement=False),
-    Column("leaf_hash", LargeBinary(HASH_SIZE), nullable=False, unique=True),
+    Column("leaf_hash", LargeBinary(HASH_SIZE), nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("kind", Integer, nullable=False),
     Column("dept", Text, nullable=False),
     Column("time_ms", BigInteger, nullable=False),
+    UniqueConstraint("leaf_hash", name=leaves.INDEX).ddl_if(dialect="postgresql"),
+    Index(leaves.INDEX, text(leaves.EXPRESSION), "leaf_hash", unique=True).ddl_if(dialect="sqlite"),
 )
 TILES = Table(
     "tiles",
@@ -372,7 +379,6 @@ class SqlStore:
     """
 
     reader: type[SqlReader] = SqlReader
-    writer: type[SqlWriter] = SqlWriter
 
     def __init__(self, durable: Engine, relaxed: Engine) -> None:
         self._durable = durable
@@ -421,13 +427,16 @@ class SqlStore:
         self._durable.dispose()
         self._relaxed.dispose()
 
+    def _writer(self, connection: Connection) -> SqlWriter:
+        return SqlWriter(connection)
+
     @contextmanager
     def _writing(self, engine: Engine) -> Iterator[SqlWriter]:
         with _connected(engine) as connection:
             try:
                 with translated():
                     connection.execution_options(**{WRITES: True}).begin()
-                yield self.writer(connection)
+                yield self._writer(connection)
             except BaseException:
                 # Closing the driver's connection ends whatever state the failure left it in,
                 # and lets go of the write lock even if a rollback would fail.

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from ledger.errors import LedgerError
 from ledger.model import EntryRow
+from ledger.stores.leaves import Leaves, find, last_index
 from ledger.stores.sql import WRITES, SqlReader, SqlStore, SqlWriter, translated, unique
 
 BUSY_SECONDS = 30
@@ -28,25 +29,14 @@ _CHECKPOINT_PAGES = 16_384  # of 4 KiB: the log is folded into the file at about
 _POOLED, _OVERFLOW = 8, 56  # connections kept, and opened beyond that under load
 
 _INSERT = "INSERT INTO entries (idx, leaf_hash, data, kind, dept, time_ms) VALUES (?,?,?,?,?,?)"
-_LOOKUP = "SELECT leaf_hash, idx FROM entries WHERE leaf_hash IN (%s)"
-_LOOKUP_SIZES = (1, 16, 256)  # few shapes, so that the driver's statement cache serves them
 
 
 class SqliteReader(SqlReader):
-    """Reads; the look-up of many leaf hashes goes straight to the driver."""
+    """Reads; leaf hashes are looked up by `ledger.stores.leaves`."""
 
     @translated()
     def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
-        found: dict[bytes, int] = {}
-        at, run = 0, self._connection.exec_driver_sql
-        while at < len(leaf_hashes):
-            left = len(leaf_hashes) - at
-            size = next((s for s in _LOOKUP_SIZES if s >= left), _LOOKUP_SIZES[-1])
-            chunk = tuple(leaf_hashes[at : at + size])
-            chunk += chunk[-1:] * (size - len(chunk))
-            found.update(run(_LOOKUP % ",".join("?" * size), chunk).all())
-            at += size
-        return found
+        return find(self._connection, leaf_hashes, 0, last_index(self._connection))
 
     @translated()
     def damage(self) -> list[str]:
@@ -55,24 +45,63 @@ class SqliteReader(SqlReader):
 
 
 class SqliteWriter(SqliteReader, SqlWriter):
-    """Writes; entries go straight to the driver's `executemany`."""
+    """Writes; entries go straight to the driver's `executemany`. `leaves` is the store's."""
+
+    def __init__(self, connection: Connection, leaves: Leaves) -> None:
+        super().__init__(connection)
+        self._leaves = leaves
+        self._added: list[EntryRow] = []
+
+    @translated()
+    def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
+        if self._added:
+            return super().indices_of(leaf_hashes)
+        return self._leaves.find(self._connection, leaf_hashes)
 
     @translated()
     @unique()
     def insert_entries(self, rows: Sequence[EntryRow]) -> None:
+        hashes = [row[1] for row in rows]
+        if len(set(hashes)) < len(rows) or self.indices_of(hashes):
+            raise LedgerError("ledger-entry-exists", "leaf hash")
         if rows:
+            self._added.extend(rows)
             self._connection.exec_driver_sql(_INSERT, list(rows))
 
+    def commit(self) -> None:
+        super().commit()
+        first = self._added[0][0] if self._added else 0
+        if [row[0] for row in self._added] == [*range(first, first + len(self._added))]:
+            self._leaves.committed(first, [row[1] for row in self._added])
 
-class SqliteStore(SqlStore):
+
+class SqliteEngines(SqlStore):
+    """A store over SQLite, whatever holds its pages."""
+
+    reader = SqliteReader
+
+    def __init__(self, durable: Engine, relaxed: Engine) -> None:
+        super().__init__(durable, relaxed)
+        self._leaves = Leaves()
+
+    @contextmanager
+    def write(self) -> Iterator[SqlWriter]:
+        if self._leaves.due:
+            with self.read() as reader, translated():
+                self._leaves.cover(reader.connection)
+        with super().write() as writer:
+            yield writer
+
+    def _writer(self, connection: Connection) -> SqlWriter:
+        return SqliteWriter(connection, self._leaves)
+
+
+class SqliteStore(SqliteEngines):
     """A ledger in one SQLite file, shared by any number of threads and processes of one machine.
 
     The file is created readable by its owner alone. A network file system is no place for it.
     A writer waits `busy_seconds` for others. `connection_class` makes the driver's connections.
     """
-
-    reader = SqliteReader
-    writer = SqliteWriter
 
     def __init__(
         self,

@@ -19,6 +19,8 @@ from ledger.errors import LedgerError
 from ledger.model import Published
 from ledger.stores import open_store, rows, sql
 from ledger.stores.base import Store
+from ledger.stores.postgres import PostgresWriter
+from ledger.stores.sqlite import SqliteWriter
 from tests.backup.conftest import ENGINES, Fresh
 from tests.backup.town import (
     ENTRIES,
@@ -269,8 +271,8 @@ def test_a_restore_that_fails_leaves_nothing(
 ) -> None:
     """Broken off before the first, a middle and the last block, at the last checks, in commit."""
     store = fresh(engine)
-    writers: Any = type(store)
-    insert_rows = writers.writer.insert_rows
+    writer: Any = {"sqlite": SqliteWriter, "postgresql": PostgresWriter}[engine]
+    insert_rows = writer.insert_rows
 
     class Broken(Exception):
         pass
@@ -292,11 +294,11 @@ def test_a_restore_that_fails_leaves_nothing(
     assert blocks[0] == "checkpoint"
     for count in (0, blocks.index("entries") + 2, len(blocks) - 1):
         with monkeypatch.context() as patch:
-            patch.setattr(writers.writer, "insert_rows", break_at(count))
+            patch.setattr(writer, "insert_rows", break_at(count))
             with pytest.raises(Broken):
                 restored(store, town, backup)
         assert is_empty(store)
-    for owner, name in ((inspection.Inspection, "finish"), (writers.writer, "commit")):
+    for owner, name in ((inspection.Inspection, "finish"), (writer, "commit")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, fail)
             with pytest.raises(Broken):

@@ -13,6 +13,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, Text, func, insert, ins
 
 from ledger.stores import open_store, sql
 from ledger.stores.base import Store
+from ledger.stores.leaves import EXPRESSION
+from ledger.stores.memory import MemoryStore
 from ledger.stores.migrate import is_current, steps, versioned
 from tests.ledger.helpers import check_log, drafts, open_ledger, refused
 from tests.migrations import SERIES, compared
@@ -72,6 +74,21 @@ def test_migrated_tables_are_the_tables_of_the_code(store: Store, name: str) -> 
     store.create(SERIES[name])
     with store.read() as reader:
         assert compare_metadata(compared(reader.connection, SERIES[name]), SERIES[name]) == []
+
+
+def test_the_index_over_leaf_hashes_is_that_of_the_code() -> None:
+    """Which the comparison above leaves out."""
+    query = "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    migrated, made = MemoryStore(), MemoryStore()
+    migrated.create()
+    with made.creating() as writer:
+        sql.METADATA.create_all(writer.connection)
+        (code,) = writer.connection.exec_driver_sql(query).scalars()
+    with migrated.read() as reader:
+        assert list(reader.connection.exec_driver_sql(query).scalars()) == [code]
+    assert EXPRESSION in code
+    migrated.close()
+    made.close()
 
 
 def test_a_difference_would_be_seen(store: Store, next_release: MetaData) -> None:
