@@ -87,6 +87,8 @@ class Leaves:
     def find(self, connection: Connection, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
         """The indices of those that are there; in a transaction that has the write lock and has
         added no entries yet."""
+        if not leaf_hashes:
+            return {}
         last = last_index(connection)
         with self._turn:
             if self._looked_up < WORTH:

@@ -9,6 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -50,20 +51,23 @@ class SqliteWriter(SqliteReader, SqlWriter):
     def __init__(self, connection: Connection, leaves: Leaves) -> None:
         super().__init__(connection)
         self._leaves = leaves
+        self._absent: set[bytes] = set()  # looked for, and not there
         self._added: list[EntryRow] = []
 
     @translated()
     def indices_of(self, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
-        if self._added:
-            return super().indices_of(leaf_hashes)
-        return self._leaves.find(self._connection, leaf_hashes)
+        look = super().indices_of if self._added else partial(self._leaves.find, self._connection)
+        found = look(leaf_hashes)
+        self._absent.update(leaf_hash for leaf_hash in leaf_hashes if leaf_hash not in found)
+        return found
 
     @translated()
     @unique()
     def insert_entries(self, rows: Sequence[EntryRow]) -> None:
-        hashes = [row[1] for row in rows]
-        if len(set(hashes)) < len(rows) or self.indices_of(hashes):
+        hashes = {row[1] for row in rows}
+        if len(hashes) < len(rows) or self.indices_of([*hashes - self._absent]):
             raise LedgerError("ledger-entry-exists", "leaf hash")
+        self._absent -= hashes
         if rows:
             self._added.extend(rows)
             self._connection.exec_driver_sql(_INSERT, list(rows))

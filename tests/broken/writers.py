@@ -38,7 +38,7 @@ from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.model import Appended, Draft
 from ledger.publisher import PolicyAt, no_witnesses
-from ledger.stores import open_store, sqlite
+from ledger.stores import leaves, open_store, sqlite
 from ledger.stores.base import Store
 from tests.broken import load
 from tests.ledger.appender import APP, note_all
@@ -183,6 +183,7 @@ def nursery() -> Iterator[Nursery]:
 
 def main(descriptor: str) -> None:
     load.licence("warm", 0)
+    leaves.WORTH = 100  # so that most writers come to make a filter
     logging.disable()  # what goes wrong here is meant to
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for writers
     with socket.socket(fileno=int(descriptor)) as line:

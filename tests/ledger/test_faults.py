@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.model import Committed
+from ledger.stores import leaves
 from ledger.stores.sqlite import SqliteStore
 from tests.ledger.faulty import (
     APP,
@@ -32,10 +33,7 @@ from tests.ledger.helpers import check_inclusion_of, check_log, drafts, open_led
 BEFORE, ADDED = 506, 10  # the append completes the second tile, so level 1 grows
 ENTRIES = [d.entry for d in drafts(0, BEFORE + ADDED)]
 
-STEPS = [
-    "BEGIN IMMEDIATE",
-    "SELECT head",
-    "SELECT entries",
+_REST = [
     "SAVEPOINT",
     "INSERT records",
     "RELEASE SAVEPOINT",
@@ -50,7 +48,23 @@ STEPS = [
     "COMMIT",
     "ROLLBACK",
 ]
-COMMITTED_AT = STEPS.index("COMMIT")
+LOOKED_UP = ["BEGIN IMMEDIATE", "SELECT head", "SELECT entries", "WITH RECURSIVE", *_REST]
+FILTERED = [
+    "BEGIN",  # the filter is made of a snapshot
+    *["SELECT entries"] * 4,
+    "ROLLBACK",
+    "BEGIN IMMEDIATE",
+    "SELECT head",
+    "SELECT entries",
+    "SELECT entries",
+    *_REST,
+]
+PATHS = {leaves.WORTH: LOOKED_UP, 0: FILTERED}
+CASES = [
+    pytest.param(worth, at, id=f"{at} {step}, {'looked up' if worth else 'filtered'}")
+    for worth, steps in PATHS.items()
+    for at, step in enumerate(steps)
+]
 
 
 def append(ledger: Ledger) -> Committed[None] | LedgerError | SQLAlchemyError:
@@ -90,19 +104,25 @@ def inside(path: Path) -> tuple[int, int, int, int]:
     return (numbers[0], numbers[1], numbers[2], numbers[3])
 
 
-def test_the_steps_are_as_written(path: Path) -> None:
+@pytest.mark.parametrize("worth", PATHS, ids=["looked up", "filtered"])
+def test_the_steps_are_as_written(path: Path, worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaves, "WORTH", worth)
     store = SqliteStore(path, connection_class=FaultyConnection)
     with open_ledger(store) as ledger:
         FaultyConnection.plan = plan = Plan()
         assert isinstance(append(ledger), Committed)
         FaultyConnection.plan = None
-    assert [step.removesuffix(" sa_savepoint_1") for step in plan.steps] == STEPS
+    assert [step.removesuffix(" sa_savepoint_1") for step in plan.steps] == PATHS[worth]
     store.close()
 
 
 @pytest.mark.parametrize("mode", [FAILED, PERSISTED, DEAD])
-@pytest.mark.parametrize("at", range(len(STEPS)), ids=[f"{i} {s}" for i, s in enumerate(STEPS)])
-def test_one_step_breaks(path: Path, at: int, mode: str) -> None:
+@pytest.mark.parametrize(("worth", "at"), CASES)
+def test_one_step_breaks(
+    path: Path, worth: int, at: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaves, "WORTH", worth)
+    committed_at = PATHS[worth].index("COMMIT")
     store = SqliteStore(path, connection_class=FaultyConnection)
     ledger = open_ledger(store)
     FaultyConnection.plan = Plan(at, mode)
@@ -125,12 +145,12 @@ def test_one_step_breaks(path: Path, at: int, mode: str) -> None:
         assert logged
     elif isinstance(answer, LedgerError) and answer.code == "ledger-commit-unknown":
         assert mode == DEAD
-        assert at == COMMITTED_AT
+        assert at == committed_at
     else:
         assert not logged
     # 4. What stands before the commit fails, what stands after it does not undo it.
-    assert logged == (at > COMMITTED_AT or (at == COMMITTED_AT and mode == PERSISTED))
-    if at == COMMITTED_AT and mode == PERSISTED:
+    assert logged == (at > committed_at or (at == committed_at and mode == PERSISTED))
+    if at == committed_at and mode == PERSISTED:
         assert isinstance(answer, Committed), "the commit took place, and was found"
 
     # 5. The same ledger goes on; the submission, repeated, is there once.
@@ -150,7 +170,7 @@ def test_one_step_breaks(path: Path, at: int, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [FAILED, PERSISTED, DEAD])
-@pytest.mark.parametrize("at", range(len(STEPS)))
+@pytest.mark.parametrize("at", range(len(LOOKED_UP)))
 def test_a_process_that_dies_at_the_fault(path: Path, at: int, mode: str) -> None:
     """No repetition by the same ledger: the next start alone must put everything right."""
     store = SqliteStore(path, connection_class=FaultyConnection)
