@@ -17,7 +17,7 @@ from bench.peers import BATCH, ENTRY_BYTES, _draft, _open
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 LARGEST = int(os.environ.get("ZHENGLIAN_BENCH_GROWTH", SIZES[-1]))
 OUT = Path("var/bench-growth.svg")
-MOST = 2.0
+MOST = 1.5
 """By how much the CPU cost at the largest size may exceed that at the smallest."""
 _WIDTH, _HEIGHT, _EDGE = 640, 360, 60
 
