@@ -15,6 +15,7 @@ from api.observe import EXPOSITION
 from api.routes.models import Readiness
 from keys.errors import ZhenglianError
 from verifier.checkpoint import open_checkpoint
+from verifier.plural import noun
 
 router = APIRouter(tags=["运行 operation"])
 
@@ -57,7 +58,7 @@ def _look(city: City, checks: dict[str, str]) -> None:
     note = city.ledger.signed_checkpoint()
     checkpoint = open_checkpoint(note, city.trust().log_key, city.authorities.log_pq_key)
     behind = size - checkpoint.size
-    checks["checkpoint"] = "current" if behind <= 0 else f"{behind} entries unpublished"
+    checks["checkpoint"] = "current" if behind <= 0 else f"{_entries(behind)} unpublished"
     if city.ledger.restored:
         checks["restored"] = "由备份恢复，尚待与见证人核对 awaits comparison with the witnesses"
     checks["keys"] = f"{len(city.signers)} open"
@@ -81,7 +82,12 @@ def witnesses_words(seen: Overview) -> str:
     if not seen.pending:
         return "current" + tail
     late = "overdue: " if seen.overdue else ""
-    return f"{late}{seen.pending} entries and {seen.behind} seconds behind{tail}"
+    seconds = f"{seen.behind} {noun(seen.behind, 'second')}"
+    return f"{late}{_entries(seen.pending)} and {seconds} behind{tail}"
+
+
+def _entries(count: int) -> str:
+    return f"{count} {noun(count, 'entry', 'entries')}"
 
 
 def _file(path: Path, opened: tuple[int, int] | None) -> str:

@@ -283,9 +283,9 @@ def test_health_metrics_and_pages_say_how_far_it_is_final(service: Service, net:
     service.issue(number=next(NUMBERS))
     service.clock.step(7)
     eventually(lambda: "down: " in witnesses())
-    assert witnesses().startswith("1 entries and 7 seconds behind; down: audit")
+    assert witnesses().startswith("1 entry and 7 seconds behind; down: audit")
     service.clock.step(60)
-    assert witnesses().startswith("overdue: 1 entries and 67 seconds behind")
+    assert witnesses().startswith("overdue: 1 entry and 67 seconds behind")
     page = service.get(None, "/").text
     assert page.index("见证联署逾期：1 条") < page.index("Witnesses are overdue: 1 entry is logged")
     assert metric(service, "zhenglian_final_overdue") == 1
