@@ -1,21 +1,23 @@
 """No leaf hash comes twice on SQLite, over epochs, segments, processes and undone transactions."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from ledger.model import EntryRow
+from ledger.model import Appended, EntryRow
 from ledger.stores import leaf_filter, leaves
 from ledger.stores.leaf_filter import LeafFilter
 from ledger.stores.leaves import EPOCH
 from ledger.stores.memory import MemoryStore
 from ledger.stores.sqlite import SqliteEngines, SqliteStore
-from tests.ledger.helpers import refused
+from tests.ledger.helpers import drafts, open_ledger, refused
 
 
 def row(index: int, content: int) -> EntryRow:
@@ -85,15 +87,18 @@ def test_over_the_edge_of_an_epoch_in_one_transaction(store: SqliteStore) -> Non
 
 @pytest.mark.usefixtures("filtered")
 def test_what_was_undone_was_never_there(store: SqliteStore) -> None:
-    add(store, rows(0, 10))
+    """Also where others then add the same last entry, but not the same before it."""
+    size = EPOCH - 2
+    add(store, rows(0, size))
     with store.write() as writer:
-        writer.insert_entries(rows(10, 10))
-        assert len(writer.indices_of([each[1] for each in rows(0, 30)])) == 20
-    with store.write() as writer:
-        assert len(writer.indices_of([each[1] for each in rows(0, 30)])) == 10
-    add(store, [row(10, 15), row(11, 10)])
+        writer.insert_entries([row(size, 1_000_000), row(size + 1, 1_000_001)])
+        assert len(writer.indices_of([row(0, 1_000_000)[1], row(0, size)[1]])) == 1
+    other = SqliteStore(store.path)
+    add(other, [row(size, 1_000_002), row(size + 1, 1_000_001)])
+    other.close()
     with store.write() as writer, refused("ledger-entry-exists"):
-        writer.insert_entries([row(12, 10)])
+        writer.insert_entries([row(EPOCH, 1_000_002)])
+    add(store, [row(EPOCH, 1_000_000)])
 
 
 @pytest.mark.usefixtures("filtered")
@@ -118,11 +123,21 @@ def test_entries_that_are_others_now(store: SqliteStore, left: int) -> None:
         writer.connection.exec_driver_sql("DELETE FROM entries WHERE idx >= ?", (left,))
         writer.commit()
     other = SqliteStore(store.path)
-    add(other, [row(index, 100 + index) for index in range(left, 12)])
+    add(other, [row(index, 1_000_000 + index) for index in range(left, EPOCH)])
     other.close()
     with store.write() as writer, refused("ledger-entry-exists"):
-        writer.insert_entries([row(12, 106)])
-    add(store, [row(12, 6)])
+        writer.insert_entries([row(EPOCH, 1_000_006)])
+    add(store, [row(EPOCH, 6)])
+
+
+def test_what_does_not_follow_is_not_taken_for_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may have appended since the commit."""
+    monkeypatch.setattr(leaves, "WORTH", 0)
+    known = leaves.Leaves()
+    known.committed(7, [row(7, 7)[1]])
+    assert known.due
+    known.committed(0, [row(0, 0)[1]])
+    assert not known.due
 
 
 @settings(max_examples=60, deadline=None)
@@ -160,6 +175,41 @@ def test_two_processes_against_a_set(
         patched.undo()
         second._keeper.close()
         first.close()
+
+
+def test_two_that_append_the_same_at_once(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with a filter of its own, past the end of an epoch."""
+    monkeypatch.setattr(leaves, "WORTH", 0)
+    every = drafts(0, EPOCH + 1_000)
+    places: dict[bytes, set[int]] = {}
+
+    def work(seed: int, one: SqliteStore) -> list[Appended]:
+        source, left = random.Random(seed), every.copy()
+        source.shuffle(left)
+        said: list[Appended] = []
+        with open_ledger(one) as ledger:
+            while left:
+                count = source.randint(1, 700)
+                said += ledger.append(left[:count], source.choice([None, no_effects])).appended
+                left = left[count:]
+        return said
+
+    other = SqliteStore(store.path)
+    with open_ledger(store), ThreadPoolExecutor(2) as pool:
+        for said in pool.map(work, (1, 2), (store, other)):
+            for each in said:
+                places.setdefault(each.entry, set()).add(each.index)
+    other.close()
+    assert sorted(map(min, places.values())) == [*range(len(every))]
+    assert all(len(found) == 1 for found in places.values())
+    with store.read() as reader:
+        assert reader.head().size == len(every)
+
+
+def no_effects(_connection: Connection, _appended: Sequence[Appended]) -> None:
+    """With any, the sequencer looks before it adds."""
 
 
 def test_of_what_is_new_little_is_taken_for_known() -> None:
