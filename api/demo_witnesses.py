@@ -33,22 +33,18 @@ from api.pages.start import Witnesses
 from api.passphrase import make_passphrase, read_passphrase
 from api.settings import Settings
 from api.witness_app import witness_app
+from api.witness_folder import STATE, make_signers, member, open_signers
 from keys.custody import FileCustody
 from keys.errors import ZhenglianError
 from ledger.stores.witness import create_state, open_state
 from ledger.witness import WitnessedLog
 from verifier.kinds import WITNESSES
-from verifier.note import COSIGNATURE, MLDSA44, NoteSigner, VerifierKey
+from verifier.note import NoteSigner, VerifierKey
 from verifier.policy import Policy, parse_policy
 
 SLUGS: Final = ("market", "police", "land")
 NEEDED: Final = 2
 PATH: Final = "/demo/witness/"
-STATE: Final = "witness.db"
-_KEYS: Final = {
-    COSIGNATURE: ("witness-ed25519", "ed25519"),
-    MLDSA44: ("witness-ml-dsa-44", "ml-dsa-44"),
-}
 _LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _log = logging.getLogger("zhenglian.demo")
 
@@ -132,9 +128,7 @@ def _make(city: City, slug: str) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700, parents=True)
     custody = FileCustody(draft / "custody", make_passphrase(_own(draft)), DEMO_EFFORT)
-    for key, suite in _KEYS.values():
-        custody.create(key, suite)
-    keys = [one.key for one in _signers(draft, slug)]
+    keys = [one.key for one in make_signers(custody, _name(slug))]
     log_keys = city.ledger.keys
     with closing(create_state(draft / STATE, keys)) as state:
         state.add_log(WitnessedLog(city.origin, log_keys, at_least=len(log_keys)))
@@ -148,18 +142,17 @@ def _own(folder: Path) -> Settings:
 
 def _signers(folder: Path, slug: str) -> list[NoteSigner]:
     custody = FileCustody(folder / "custody", read_passphrase(_own(folder)), DEMO_EFFORT)
-    return [NoteSigner(_name(slug), custody.open(key), type_) for type_, (key, _) in _KEYS.items()]
+    return open_signers(custody, _name(slug))
 
 
 def _policy_text(settings: Settings) -> str:
     """A witness counts with either key: a QR code has room for its Ed25519 cosignature alone."""
     lines, groups = [], []
     for slug in SLUGS:
-        name, members = _name(slug), []
-        for key in _own_keys(settings, slug):
-            members.append(f"{name}/{_KEYS[key.type][1]}")
-            lines.append(f"witness {members[-1]} {key.text()} {address(settings)}{PATH}{slug}")
-        groups.append(f"group {name} any {' '.join(members)}")
+        keys = _own_keys(settings, slug)
+        url = f"{address(settings)}{PATH}{slug}"
+        lines += [f"witness {member(key)} {key.text()} {url}" for key in keys]
+        groups.append(f"group {_name(slug)} any {' '.join(map(member, keys))}")
     parties = " ".join(map(_name, SLUGS))
     last = [f"group departments {NEEDED} {parties}", "quorum departments", ""]
     return "\n".join([*lines, *groups, *last])

@@ -76,10 +76,10 @@ def _iso(text: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).timestamp())
 
 
-def read_limited(path: Path) -> bytes:
-    """A file, up to one byte more than a pack may have."""
+def read_limited(path: Path, limit: int = MAX_PACK) -> bytes:
+    """A file, up to one byte more than the limit, which is a pack's unless given."""
     with path.open("rb") as file:
-        return file.read(MAX_PACK + 1)
+        return file.read(limit + 1)
 
 
 @contextlib.contextmanager

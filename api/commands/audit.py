@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from api.commands.options import AsJson, Holidays, Processes, Source, Vkey
 from api.commands.proposals import read_policy
 from api.errors import ServiceError
 from api.rules.workdays import Calendar, add_workdays, load_calendar
@@ -31,16 +32,14 @@ from ledger.readside import open_source
 from verifier.note import MAX_NOTE_SIZE
 from verifier.pack import Pack
 from verifier.policy import parse_policy
-from verifier.terminal import read_pack_file
+from verifier.terminal import read_limited, read_pack_file
 
 FOUND = 1
 _STYLES = {Severity.BROKEN: "red", Severity.RULE: "yellow", Severity.UNCHECKED: "dim"}
 
 
 def audit_command(
-    source: Annotated[
-        str, typer.Argument(help="网址、文件夹或归档 URL, folder or archive of a log's read side")
-    ],
+    source: Source,
     trust: Annotated[
         Path | None,
         typer.Option(
@@ -49,9 +48,7 @@ def audit_command(
             help="离线核验包：密钥、检查点，并核对有无遗漏 Trust pack: key, checkpoint; complete?",
         ),
     ] = None,
-    vkey: Annotated[
-        str | None, typer.Option(help="账本密钥 The log's key, as a C2SP verifier key")
-    ] = None,
+    vkey: Vkey = None,
     since: Annotated[
         Path | None,
         typer.Option(
@@ -76,18 +73,9 @@ def audit_command(
         bool,
         typer.Option("--tree-only", help="只核查树，条目可为任意内容 The tree alone: any log"),
     ] = False,
-    processes: Annotated[
-        int | None, typer.Option(min=1, max=256, help="进程数 Processes; all cores if absent")
-    ] = None,
-    calendar: Annotated[
-        list[Path] | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="某年的节假日文件，可重复 Holidays of a year, as TOML; repeatable",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
+    processes: Processes = None,
+    calendar: Holidays = None,
+    as_json: AsJson = False,
 ) -> None:
     """审计账本：重建根，核对每个签名与流程 Audit a log from its public read side alone."""
     pack = None if trust is None else read_pack_file(trust, log_key=vkey)
@@ -108,7 +96,7 @@ def audit_command(
             workdays_after=workdays_after(load_calendar(*(calendar or ()))),
             now=int(time.time()),
             log_vkey=vkey if pack is None else pack.trust.log_key.text(),
-            previous=_older(pack) if since is None else _read(since, MAX_NOTE_SIZE),
+            previous=_older(pack) if since is None else read_limited(since, MAX_NOTE_SIZE),
             policy=demanded,
             pack=pack,
             tree_only=tree_only,
@@ -137,11 +125,6 @@ def workdays_after(calendar: Calendar) -> Callable[[date, int], date | None]:
 def _older(pack: Pack | None) -> bytes | None:
     """A checkpoint that the log must not have gone back on."""
     return None if pack is None else pack.trust.checkpoint
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(limit + 1)
 
 
 def _write(report: AuditReport, *, as_json: bool) -> None:

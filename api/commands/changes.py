@@ -19,7 +19,8 @@ from api.change_facts import Facts
 from api.change_words import describe
 from api.changes import DAYS_OPEN, STATE_ZH, STATES, Change, ChangeDesk
 from api.city import City
-from api.commands.officers import Keys, Out, officer_signer
+from api.commands.officers import officer_signer
+from api.commands.options import As, Keys, Out
 from api.commands.run import opened
 from api.errors import ServiceError
 from api.principals import Principal, Role
@@ -46,8 +47,6 @@ change_app = typer.Typer(
     no_args_is_help=True,
 )
 
-As = Annotated[str, typer.Option("--as", help="经办人代号 Duty name of the officer who signs")]
-Days = Annotated[int, typer.Option(min=0, max=30, help="提案有效天数 Days before it lapses")]
 Id = Annotated[str, typer.Argument(help="变更标识 Id of the change")]
 
 

@@ -39,6 +39,7 @@ COLUMNS: Final = (
     "record_id", "index", "issued_at", "kind", "type", "state", "own", "successor", "step",
     "step_zh",
 )  # fmt: skip
+Kid = Annotated[str, typer.Argument(help="密钥标识 Id of the compromised key, 16 hex digits")]
 _RECORD: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _STYLES: Final = {Step.FOREIGN: "red", Step.RESIGN: "bold", Step.CONFIRM: "bold"}
 _console = Console(stderr=True)
@@ -53,7 +54,7 @@ _PHASES: Final = {
 
 
 def affected_command(
-    kid: Annotated[str, typer.Argument(help="密钥标识 Id of the compromised key, 16 hex digits")],
+    kid: Kid,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="全部写入 CSV 文件 Write all of it as CSV")
     ] = None,
@@ -86,7 +87,7 @@ def affected_command(
 
 
 def resign_command(
-    kid: Annotated[str, typer.Argument(help="密钥标识 Id of the compromised key, 16 hex digits")],
+    kid: Kid,
     records: Annotated[
         Path | None,
         typer.Option(

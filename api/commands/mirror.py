@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
-from api.commands.run import listen
+from api.commands.options import Host, Port, Source, Zipped
+from api.commands.proposals import read_policy
+from api.commands.serving import answer, listen
 from api.errors import ServiceError
 from api.observe import log_as_json
 from keys.errors import ZhenglianError
@@ -26,10 +28,9 @@ from ledger.mirror_trust import Demands
 from ledger.readside import ReadSide, open_source
 from verifier.note import VerifierKey, parse_vkey
 from verifier.plural import noun
-from verifier.policy import MAX_POLICY, Policy, parse_policy
+from verifier.policy import Policy, parse_policy
 from verifier.terminal import read_pack_file
 
-_GRACE = 10  # seconds for open requests when stopping
 _FATAL: Final = frozenset({"mirror-forked", "mirror-damaged", "ledger-export-foreign"})
 """What no later attempt mends: a person has to look."""
 _console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
@@ -55,9 +56,7 @@ mirror_commands = typer.Typer(
 
 @mirror_commands.command("copy")
 def copy_command(
-    source: Annotated[
-        str, typer.Argument(help="网址、文件夹或归档 URL, folder or archive of a log's read side")
-    ],
+    source: Source,
     folder: Annotated[
         Path, typer.Argument(help="镜像文件夹，可容多个账本 Folder of the mirror, for any number")
     ],
@@ -88,10 +87,7 @@ def copy_command(
     once: Annotated[
         bool, typer.Option("--once", help="只更新一次（默认）Once, which is the default")
     ] = False,
-    zipped: Annotated[
-        bool,
-        typer.Option("--gzip", help="条目包另存 .gz，供 nginx 直接发送 A .gz beside each bundle"),
-    ] = False,
+    zipped: Zipped = False,
     readers: Annotated[
         int, typer.Option(min=1, max=64, help="同时读取数 Requests at a time")
     ] = READERS,
@@ -122,12 +118,10 @@ def serve_command(
             exists=True, file_okay=False, help="镜像或导出的文件夹 Mirrored or exported folder"
         ),
     ],
-    host: Annotated[str, typer.Option(help="监听地址 Address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="端口 Port")] = 8094,
+    host: Host = "127.0.0.1",
+    port: Port = 8094,
 ) -> None:
     """只读提供镜像 (C2SP tlog-tiles) Serve a mirror, or an exported log, read-only."""
-    import uvicorn
-
     from api.mirror_app import head_of, logs_in, mirror_app
 
     log_as_json()
@@ -138,15 +132,7 @@ def serve_command(
             sys.stdout.write(f"{where}/{name}  {head.size}  {head.origin}\n")
         _console.print(f"镜像已就绪 ready  {where}/")
         sys.stdout.flush()
-        config = uvicorn.Config(
-            mirror_app(folder),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+        answer(mirror_app(folder), listener)
 
 
 def demands_of(vkeys: list[str], policy: Path | None, pack: Path | None) -> Demands:
@@ -165,7 +151,7 @@ def demands_of(vkeys: list[str], policy: Path | None, pack: Path | None) -> Dema
         second = trust.authorities.log_pq_key
         keys = keys if len(keys) > 1 else [trust.log_key, *([second] if second else [])]
     if policy is not None:
-        stated = parse_policy(_read(policy, MAX_POLICY).decode())
+        stated = parse_policy(read_policy(policy))
         keys = keys or _first_log(stated)
     if not keys:
         raise ServiceError("mirror-no-key")
@@ -218,8 +204,3 @@ def _report(done: Mirrored) -> None:
         f"{done.origin}: {done.before} → {done.size} 条 {noun(done.size, 'entry', 'entries')}, "
         f"{done.fetched} 个文件 {noun(done.fetched, 'file')}  {done.folder}"
     )
-
-
-def _read(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(limit + 1)

@@ -22,6 +22,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from api.commands.audit import workdays_after
+from api.commands.options import AsJson, Holidays, Processes, Source, Vkey
+from api.commands.proposals import read_policy
 from api.errors import ServiceError
 from api.pack_source import HttpPackSource
 from api.rules.workdays import load_calendar
@@ -34,9 +36,8 @@ from ledger.monitor.round import Round
 from ledger.monitor.run import Monitor
 from ledger.monitor.views import View, pack_view, source_view, witness_view
 from ledger.readside import HttpReadSide, open_source
-from verifier.pack import MAX_PACK
-from verifier.policy import MAX_POLICY, Policy, parse_policy
-from verifier.terminal import read_pack_file, write_whole
+from verifier.policy import Policy, parse_policy
+from verifier.terminal import read_limited, read_pack_file, write_whole
 
 FOUND: Final = 1
 UNREAD: Final = 2
@@ -44,15 +45,11 @@ _ALARM_SECONDS: Final = 60
 
 
 def monitor_command(
-    source: Annotated[
-        str, typer.Argument(help="网址、文件夹或归档 URL, folder or archive of a log's read side")
-    ],
+    source: Source,
     state: Annotated[
         Path, typer.Option(file_okay=False, help="监测文件夹：副本、告警、证据 What is remembered")
     ],
-    vkey: Annotated[
-        str | None, typer.Option(help="账本密钥 The log's key, as a C2SP verifier key")
-    ] = None,
+    vkey: Vkey = None,
     trust: Annotated[
         Path | None,
         typer.Option(
@@ -94,17 +91,8 @@ def monitor_command(
         bool,
         typer.Option("--tree-only", help="只看树，条目可为任意内容 The tree alone: any log"),
     ] = False,
-    processes: Annotated[
-        int | None, typer.Option(min=1, max=256, help="进程数 Processes; all cores if absent")
-    ] = None,
-    calendar: Annotated[
-        list[Path] | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="某年的节假日文件，可重复 Holidays of a year, as TOML; repeatable",
-        ),
-    ] = None,
+    processes: Processes = None,
+    calendar: Holidays = None,
     acknowledge: Annotated[
         bool,
         typer.Option(
@@ -120,7 +108,7 @@ def monitor_command(
             help="新告警时运行的程序，标准输入为 JSON Program run on new alarms, JSON on its input",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """监测账本：逐轮核对历史、规则与各处检查点 Follow a log; prove a second history."""
     if once and every is not None:
@@ -151,7 +139,7 @@ def monitor_command(
             clock=time.time,
             put=write_whole,
             log_vkey=_key(vkey, trust),
-            policy=None if policy is None else parse_policy(_text(policy)),
+            policy=None if policy is None else parse_policy(read_policy(policy)),
             views=views,
         )
         if acknowledge:
@@ -258,7 +246,7 @@ def _pack(name: str) -> Callable[[], bytes]:
     if name.startswith(("http://", "https://")):
         service = HttpPackSource(name)
         return _as_unread(service.pack)
-    return _as_unread(lambda: _bytes(Path(name), MAX_PACK))
+    return _as_unread(lambda: read_limited(Path(name)))
 
 
 def _as_unread(read: Callable[[], bytes]) -> Callable[[], bytes]:
@@ -269,12 +257,3 @@ def _as_unread(read: Callable[[], bytes]) -> Callable[[], bytes]:
             raise LedgerError("ledger-read-failed", str(error)) from error
 
     return fetch
-
-
-def _bytes(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(limit + 1)
-
-
-def _text(path: Path) -> str:
-    return _bytes(path, MAX_POLICY).decode(errors="replace")

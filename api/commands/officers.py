@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from api.commands.options import Keys, Out
 from api.commands.run import opened
 from api.custody import effort_of
 from api.errors import ServiceError
@@ -38,10 +39,7 @@ key_app = typer.Typer(name="key", help="部门密钥 Keys of departments", no_ar
 
 Name = Annotated[str, typer.Argument(help="经办人代号，不用真实姓名 Duty name, never a person's")]
 Of = Annotated[str, typer.Option("--of", help="所属部门，或 operator Department, or `operator`")]
-Keys = Annotated[
-    Path, typer.Option("--keys", help="经办人自己的密钥文件夹 The officer's own key folder")
-]
-Out = Annotated[Path | None, typer.Option("--out", help="写入此文件 File to write")]
+Suite = Annotated[str, typer.Option(help="签名算法 Signature suite")]
 
 
 @officer_app.command("new")
@@ -49,7 +47,7 @@ def new_command(
     name: Name,
     of: Of,
     keys: Keys,
-    suite: Annotated[str, typer.Option(help="签名算法 Signature suite")] = "ed25519",
+    suite: Suite = "ed25519",
     out: Out = None,
 ) -> None:
     """生成经办人密钥并写出登记卡；密钥不离开该文件夹 Make an officer's key, and write the card."""
@@ -101,7 +99,7 @@ def officer_signer(keys: Path, name: str) -> Signer:
 @key_app.command("make")
 def make_command(
     department: Annotated[str, typer.Argument(help="部门，或 operator Department, or `operator`")],
-    suite: Annotated[str, typer.Option(help="签名算法 Signature suite")] = "ed25519",
+    suite: Suite = "ed25519",
     out: Out = None,
 ) -> None:
     """在本机保管中生成密钥；经两名经办人登记后方可签发 Make a key here, to be enrolled by two."""

@@ -12,8 +12,9 @@ from api import change_facts
 from api.change_facts import Facts
 from api.changes import DAYS_OPEN
 from api.city import City
-from api.commands.changes import As, Days, propose
-from api.commands.officers import Keys, Out, read_made
+from api.commands.changes import propose
+from api.commands.officers import read_made
+from api.commands.options import As, Days, Keys, Out
 from api.errors import ServiceError
 from api.keymaking import make_key
 from api.officers import read_card
@@ -22,6 +23,7 @@ from api.signed_lists import compromise_facts
 from verifier import kinds
 from verifier.errors import Refused
 from verifier.policy import MAX_POLICY
+from verifier.terminal import read_limited
 
 propose_app = typer.Typer(name="propose", help="提出变更 Propose a change", no_args_is_help=True)
 
@@ -34,7 +36,9 @@ Made = Annotated[Path | None, typer.Option(help="已生成的密钥（key make -
 Chain = Annotated[
     Path | None, typer.Option(help="证书链，PEM 或 DER，本密钥的证书在前 Certificate chain")
 ]
+Cert = Annotated[Path, typer.Argument(help="根证书，PEM 或 DER Certificate of the CA")]
 _TIME_HELP = "如 2026-05-01T00:00+08:00；不写时区按北京时间 Without an offset, China's time"
+Until = Annotated[str | None, typer.Option(help=_TIME_HELP)]
 _POLICY_HELP = "见证策略文件（C2SP tlog-policy，不含 log 行） Policy file without log lines"
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -75,7 +79,7 @@ def key(
         ),
     ] = None,
     start: Annotated[str | None, typer.Option("--from", help=_TIME_HELP)] = None,
-    until: Annotated[str | None, typer.Option(help=_TIME_HELP)] = None,
+    until: Until = None,
     suite: Suite = "ed25519",
     made: Made = None,
     chain: Chain = None,
@@ -107,7 +111,7 @@ def rotate(
     overlap: Annotated[
         str, typer.Option(help="旧密钥继续可用的时长 How long the old key still signs: 15m, 2h, 1d")
     ] = "15m",
-    until: Annotated[str | None, typer.Option(help=_TIME_HELP)] = None,
+    until: Until = None,
     replaces: Annotated[
         str | None, typer.Option(help="被替换的密钥；默认当前密钥 Key id; the present one")
     ] = None,
@@ -244,7 +248,7 @@ def officer_leaves(
 
 @propose_app.command("ca")
 def recognise_ca(
-    cert: Annotated[Path, typer.Argument(help="根证书，PEM 或 DER Certificate of the CA")],
+    cert: Cert,
     zh: Zh,
     en: En,
     officer: As,
@@ -259,7 +263,7 @@ def recognise_ca(
 
 @propose_app.command("ca-withdraw")
 def withdraw_ca(
-    cert: Annotated[Path, typer.Argument(help="根证书，PEM 或 DER Certificate of the CA")],
+    cert: Cert,
     officer: As,
     keys: Keys,
     out: Out = None,
@@ -337,10 +341,8 @@ def parse_duration(text: str) -> int:
 
 def read_policy(path: Path) -> str:
     """The text of a policy file, up to one byte more than it may have; `policy-malformed`."""
-    with path.open("rb") as file:
-        data = file.read(MAX_POLICY + 1)
     try:
-        return data.decode()
+        return read_limited(path, MAX_POLICY).decode()
     except UnicodeDecodeError as error:
         raise Refused("policy-malformed", "not UTF-8") from error
 

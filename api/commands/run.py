@@ -3,8 +3,6 @@
 What only serving takes is imported there: it would cost every other command a second.
 """
 
-import contextlib
-import errno
 import socket
 import sys
 from contextlib import closing
@@ -17,6 +15,8 @@ from rich.progress import Progress
 
 from api.city import City
 from api.clients import register_client
+from api.commands.options import Zipped
+from api.commands.serving import answer, listen
 from api.errors import ServiceError
 from api.founding import found, open_city
 from api.observe import log_as_json, log_warnings_only
@@ -28,8 +28,6 @@ from ledger.export import export
 from verifier.plural import noun
 
 _console = Console(stderr=True)
-_GRACE = 10  # seconds for open requests when stopping
-_TOKEN_HELP = "输出文件；- 为标准输出 Output file; - is standard output"
 
 
 def run() -> None:
@@ -83,10 +81,7 @@ def found_command(
 
 def export_command(
     folder: Annotated[Path, typer.Argument(help="导出到此文件夹 Folder to write to")],
-    zipped: Annotated[
-        bool,
-        typer.Option("--gzip", help="条目包另存 .gz，供 nginx 直接发送 A .gz beside each bundle"),
-    ] = False,
+    zipped: Zipped = False,
 ) -> None:
     """导出账本为静态文件 (tlog-tiles) Write the log as static files."""
     with closing(opened()) as city, Progress(console=_console, transient=True) as bar:
@@ -130,23 +125,8 @@ def _demo_city(settings: Settings) -> City:
         return found(settings, officers=demo_cards(settings))
 
 
-def listen(host: str, port: int, *, setting: str = "ZHENGLIAN_PORT") -> socket.socket:
-    """The listening socket, before anything slow is done; `address-in-use`, which names the
-    `setting` that the port is from, `address-unusable`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        detail = f"{host}:{port}: {error.strerror}"
-        if error.errno == errno.EADDRINUSE:
-            raise ServiceError("address-in-use", f"{detail}; {setting}") from error
-        raise ServiceError("address-unusable", detail) from error
-
-
 def _serve(city: City, listener: socket.socket) -> None:
-    """Until SIGINT or SIGTERM; requests that have begun are answered first."""
-    import uvicorn
-
+    """Says where the city is reached, and answers there."""
     from api.app import create_app
 
     settings = city.settings
@@ -156,15 +136,7 @@ def _serve(city: City, listener: socket.socket) -> None:
         f"  接口文档 API reference  {settings.base_url}/docs\n"
         "  按 Ctrl-C 停止 to stop"
     )
-    config = uvicorn.Config(
-        create_app(city),
-        log_config=None,
-        access_log=False,  # it would log queries; see api.observe
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE,
-    )
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+    answer(create_app(city), listener)
 
 
 def client_command(

@@ -17,19 +17,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api.commands.run import listen
+from api.commands.options import Host, Port
+from api.commands.serving import answer, listen
 from api.custody import file_custody
 from api.observe import log_as_json
 from api.passphrase import make_passphrase, read_passphrase
 from api.rules.days import china_time
 from api.settings import Settings
+from api.witness_folder import STATE, make_signers, member, open_signers
 from ledger.stores.witness import WitnessState, create_state, open_state
 from ledger.witness import Evidence, WitnessedLog
 from ledger.witness.errors import WitnessSetupError
 from ledger.witness.model import FORK
 from verifier.codec import b64encode
 from verifier.errors import Refused
-from verifier.note import COSIGNATURE, MLDSA44, NoteSigner, VerifierKey, check_key_name, parse_vkey
+from verifier.note import NoteSigner, VerifierKey, check_key_name, parse_vkey
 from verifier.split_view import format_split_view, make_split_view
 
 witness_commands = typer.Typer(
@@ -40,10 +42,7 @@ witness_commands = typer.Typer(
 _console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
 
 PASSPHRASE = "ZHENGLIAN_WITNESS_PASSPHRASE"
-_STATE = "witness.db"
-_KEYS = {COSIGNATURE: ("witness-ed25519", "ed25519"), MLDSA44: ("witness-ml-dsa-44", "ml-dsa-44")}
 _MAX_NAME = 255  # bytes: what an ML-DSA-44 cosignature has room for
-_GRACE = 10  # seconds for open requests when stopping
 _KEEP_ALIVE = 75  # seconds: logs come back every few
 
 Folder = Annotated[
@@ -63,7 +62,7 @@ def init_command(
     check_key_name(name)
     if len(name.encode()) > _MAX_NAME:
         raise WitnessSetupError("witness-name", f"above {_MAX_NAME} bytes")
-    if (folder / _STATE).exists():
+    if (folder / STATE).exists():
         raise WitnessSetupError("witness-state-exists", str(folder))
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings = _settings(folder)
@@ -71,10 +70,8 @@ def init_command(
     there = {entry.name for entry in custody.list()}
     if there:  # keys whose state is gone: what they have cosigned is not known any more
         raise WitnessSetupError("witness-state-missing", str(folder))
-    for key, suite in _KEYS.values():
-        custody.create(key, suite)
-    with closing(create_state(folder / _STATE, [one.key for one in _signers(folder, name)])):
-        pass
+    keys = [one.key for one in make_signers(custody, name)]
+    create_state(folder / STATE, keys).close()
     _console.print(
         f"见证人已建立 witness made  {name}\n"
         f"  文件夹 folder  {folder}\n"
@@ -204,12 +201,10 @@ def evidence_command(
 @witness_commands.command("serve")
 def serve_command(
     folder: Folder = _FOLDER,
-    host: Annotated[str, typer.Option(help="监听地址 Address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="端口 Port")] = 8093,
+    host: Host = "127.0.0.1",
+    port: Port = 8093,
 ) -> None:
     """运行见证服务 (C2SP tlog-witness) Serve the witness."""
-    import uvicorn
-
     from api.witness_app import witness_app
 
     log_as_json()
@@ -225,16 +220,7 @@ def serve_command(
             f"  账本 logs     {len(state.logs())}\n"
             "  按 Ctrl-C 停止 to stop"
         )
-        config = uvicorn.Config(
-            witness_app(state, signers, time.time),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+        answer(witness_app(state, signers, time.time), listener, keep_alive=_KEEP_ALIVE)
 
 
 def _again(words: str, folder: Path) -> str:
@@ -251,14 +237,14 @@ def _settings(folder: Path) -> Settings:
 
 @contextmanager
 def _state(folder: Path) -> Iterator[WitnessState]:
-    with closing(open_state(folder / _STATE)) as state:
+    with closing(open_state(folder / STATE)) as state:
         yield state
 
 
 def _signers(folder: Path, name: str) -> Sequence[NoteSigner]:
     settings = _settings(folder)
     custody = file_custody(settings, read_passphrase(settings, PASSPHRASE))
-    return [NoteSigner(name, custody.open(key), type) for type, (key, _) in _KEYS.items()]
+    return open_signers(custody, name)
 
 
 def _print_policy(keys: Sequence[VerifierKey], url: str) -> None:
@@ -267,10 +253,9 @@ def _print_policy(keys: Sequence[VerifierKey], url: str) -> None:
     sys.stdout.write("".join(f"{key.text()}\n" for key in keys))
     sys.stdout.flush()
     _console.print("交给账本运营者 for the log's operator (C2SP tlog-policy):")
-    members = [f"{name}/{_KEYS[key.type][1]}" for key in keys]
-    for member, key in zip(members, keys, strict=True):
-        sys.stdout.write(" ".join(filter(None, ["witness", member, key.text(), url])) + "\n")
-    sys.stdout.write(" ".join(["group", name, "all", *members]) + "\n")
+    for key in keys:
+        sys.stdout.write(" ".join(filter(None, ["witness", member(key), key.text(), url])) + "\n")
+    sys.stdout.write(" ".join(["group", name, "all", *map(member, keys)]) + "\n")
 
 
 def _write(

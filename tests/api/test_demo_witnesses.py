@@ -20,7 +20,7 @@ from api import change_facts
 from api.app import create_app
 from api.changes import ChangeDesk
 from api.city import City
-from api.commands.run import listen
+from api.commands.serving import listen
 from api.commands.witness import _signers
 from api.demo import (
     FILE,
@@ -32,8 +32,9 @@ from api.demo import (
     read_demo,
 )
 from api.demo_people import DemoLicence, demo_licences
-from api.demo_witnesses import NEEDED, PATH, SLUGS, STATE, address, set_witnesses, shown
+from api.demo_witnesses import NEEDED, PATH, SLUGS, address, set_witnesses, shown
 from api.founding import found, open_city
+from api.witness_folder import STATE
 from ledger.stores.witness import WitnessState, open_state
 from ledger.witness import origin_hash
 from ledger.witness.wire import MAX_REQUEST
