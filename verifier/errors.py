@@ -224,6 +224,7 @@ class Refused(ZhenglianError):
             "未安装读图组件 (安装选项 image)",
             "reading pictures needs the extra `image`",
         ),
+        "pack-not-a-pack": ("不是离线核验包", "not a trust pack"),
         "pack-malformed": ("离线核验包格式不符", "the trust pack is malformed"),
         "pack-wrong-signer": (
             "离线核验包未经账本运营者签名",

@@ -121,7 +121,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
-    sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
+    sign1 = _envelope(data)
     content = parse_content(sign1.payload)  # 1
     authorities, leaves, policies = _authorities(content)  # 2
     if authorities.log_key is None:
@@ -159,8 +159,19 @@ def _read_pack(data: bytes, log_key: str | None, thorough: bool) -> Pack:
 
 def checkpoint_in(data: bytes) -> Checkpoint:
     """The checkpoint that a pack claims to rest on: for whoever made the pack, or checks it yet."""
-    sign1 = parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
-    return parse_checkpoint(parse_note(parse_content(sign1.payload).checkpoint).text)
+    content = parse_content(_envelope(data).payload)
+    return parse_checkpoint(parse_note(content.checkpoint).text)
+
+
+def _envelope(data: bytes) -> Sign1:
+    """What is signed, and by which key. What is none of our signed structures, or another one, is
+    refused as `pack-not-a-pack`; too large or damaged CBOR, by a codec's code."""
+    try:
+        return parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
+    except Refused as error:
+        if error.code in ("cose-malformed", "cose-wrong-type"):
+            raise Refused("pack-not-a-pack", error.detail) from error
+        raise
 
 
 def check_status_signer(token: StatusToken, authorities: Authorities) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from api.commands import mirror as command
 from api.commands.audit import audit_command
 from api.commands.mirror import demands_of, mirror_commands
+from api.commands.monitor import monitor_command
 from api.mirror_app import mirror_app
 from keys.errors import ZhenglianError
 from ledger.readside import open_source
@@ -40,6 +41,7 @@ def run(*words: object) -> Result:
     app = typer.Typer()
     app.add_typer(mirror_commands)
     app.command("audit")(audit_command)
+    app.command("monitor")(monitor_command)
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
@@ -66,9 +68,17 @@ def test_a_file_that_is_no_pack_is_named(log: Path, tmp_path: Path) -> None:
     none.write_bytes(b"no pack at all")
     for words in (["mirror", log, "there", "--pack", none], ["audit", log, "--trust", none]):
         result = run(*words)
-        refused(result, "cose-malformed")
+        refused(result, "pack-not-a-pack")
         assert str(none) in str(result.exception)
     refused(run("audit", log, "--trust", none, "--vkey", "garbage"), "note-key-malformed")
+
+
+def test_a_policy_file_is_utf_8(log: Path, tmp_path: Path) -> None:
+    policy = tmp_path / "policy"
+    policy.write_bytes("# 见证\nquorum none\n".encode("gbk"))
+    more = ["--vkey", VKEY, "--policy", policy]
+    for words in (["mirror", log, "there"], ["audit", log], ["monitor", log, "--state", "kept"]):
+        refused(run(*words, *more), "policy-malformed")
 
 
 def test_one_entry_is_one_entry(log: Path) -> None:

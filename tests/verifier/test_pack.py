@@ -183,9 +183,11 @@ def test_an_altered_pack_is_refused(city: City) -> None:
 
 
 def test_another_signed_document_is_no_pack(city: City) -> None:
-    for other in (city.entries[0], city.status_token("market")):
-        with refused("cose-wrong-type"):
+    for other in (city.entries[0], city.status_token("market"), b"", b"no pack at all"):
+        with refused("pack-not-a-pack"):
             open_pack(other)
+    with refused("cbor-malformed"):
+        open_pack(city.pack()[:-1])  # a pack, cut short
 
 
 def test_a_pack_of_another_ledger_is_refused(city: City) -> None:

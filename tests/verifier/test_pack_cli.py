@@ -204,7 +204,7 @@ def test_verify_against_the_pack_held(synced: Synced, held: Path) -> None:
         ((new, "--since", held), "pack-consistency-missing"),
         ((held, "--since", new), "pack-older"),
         ((update, "--since", new), "pack-update-other-base"),
-        ((update,), "cose-malformed"),
+        ((update,), "pack-not-a-pack"),
     ]:
         done = run("verify", *argv, "--json")
         assert (done.code, done.json.get("code")) == (0 if code is None else 1, code), argv
