@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from api.commands.options import AsJson, Holidays, Processes, Source, Vkey
+from api.commands.options import AsJson, Holidays, Processes, Source, Vkey, existing_file
 from api.commands.proposals import read_policy
 from api.errors import ServiceError
 from api.rules.workdays import Calendar, add_workdays, load_calendar
@@ -42,27 +42,18 @@ def audit_command(
     source: Source,
     trust: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="离线核验包：密钥、检查点，并核对有无遗漏 Trust pack: key, checkpoint; complete?",
+        existing_file(
+            "离线核验包：密钥、检查点，并核对有无遗漏 Trust pack: key, checkpoint; complete?"
         ),
     ] = None,
     vkey: Vkey = None,
     since: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="以前保存的检查点，核查未被改写 An older checkpoint of this log",
-        ),
+        Path | None, existing_file("以前保存的检查点，核查未被改写 An older checkpoint of this log")
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="见证策略（C2SP），代替账本自身所载 Witness policy in place of the ledger's own",
+        existing_file(
+            "见证策略（C2SP），代替账本自身所载 Witness policy in place of the ledger's own"
         ),
     ] = None,
     save_checkpoint: Annotated[

@@ -20,6 +20,7 @@ from rich.table import Table
 
 from api.affected import STEPS, Affected, Step, affected, affected_json, compromised_key
 from api.city import City
+from api.commands.options import existing_file
 from api.commands.run import opened
 from api.commands.stopping import stoppable
 from api.errors import ServiceError
@@ -90,11 +91,9 @@ def resign_command(
     kid: Kid,
     records: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="只办理清单所列：每行一个记录号，或 affected 的 CSV "
-            "Only these: one record id a line, or the CSV of `affected`",
+        existing_file(
+            "只办理清单所列：每行一个记录号，或 affected 的 CSV "
+            "Only these: one record id a line, or the CSV of `affected`"
         ),
     ] = None,
     dry_run: Annotated[

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from api.change_facts import scope_codes
+from api.commands.options import existing_file
 from api.commands.run import opened
 from api.documents import log_file
 from api.errors import ServiceError
@@ -41,10 +42,7 @@ def log(
         str | None, typer.Option("--type", help="所属证照类型，代码或简称 Type: code or slug")
     ] = None,
     replaces: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="前一版的 .zl 文件 The .zl of the version before"
-        ),
+        Path | None, existing_file("前一版的 .zl 文件 The .zl of the version before")
     ] = None,
     out: Annotated[
         Path | None,

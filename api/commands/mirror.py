@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from typer.core import TyperGroup
 
-from api.commands.options import Host, Port, Source, Zipped
+from api.commands.options import Host, Port, Source, Zipped, existing_file
 from api.commands.proposals import read_policy
 from api.commands.serving import answer, listen
 from api.errors import ServiceError
@@ -66,17 +66,10 @@ def copy_command(
             help="账本公钥，可重复（Ed25519 与 ML-DSA-44）Its vkey; repeat it for the second key"
         ),
     ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="见证策略 Witness policy (C2SP)"),
-    ] = None,
+    policy: Annotated[Path | None, existing_file("见证策略 Witness policy (C2SP)")] = None,
     pack: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="离线核验包：公钥、见证策略、检查点 Trust pack: keys, policy, a checkpoint",
-        ),
+        existing_file("离线核验包：公钥、见证策略、检查点 Trust pack: keys, policy, a checkpoint"),
     ] = None,
     every: Annotated[
         float | None,

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from api.commands.audit import workdays_after
-from api.commands.options import AsJson, Holidays, Processes, Source, Vkey
+from api.commands.options import AsJson, Holidays, Processes, Source, Vkey, existing_file
 from api.commands.proposals import read_policy
 from api.errors import ServiceError
 from api.pack_source import HttpPackSource
@@ -51,17 +51,12 @@ def monitor_command(
     ],
     vkey: Vkey = None,
     trust: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="核验包，取其账本密钥 Trust pack: the log's key"
-        ),
+        Path | None, existing_file("核验包，取其账本密钥 Trust pack: the log's key")
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="见证策略文件，代替账本自己的 Witness policy (C2SP), in place of the log's own",
+        existing_file(
+            "见证策略文件，代替账本自己的 Witness policy (C2SP), in place of the log's own"
         ),
     ] = None,
     witness: Annotated[
@@ -102,10 +97,8 @@ def monitor_command(
     ] = False,
     on_alarm: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="新告警时运行的程序，标准输入为 JSON Program run on new alarms, JSON on its input",
+        existing_file(
+            "新告警时运行的程序，标准输入为 JSON Program run on new alarms, JSON on its input"
         ),
     ] = None,
     as_json: AsJson = False,

@@ -1,9 +1,15 @@
 """Arguments and options that commands of several modules have: one meaning, one wording."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def existing_file(help: str) -> Any:
+    """An option that names a file, which must be there."""
+    return typer.Option(exists=True, dir_okay=False, help=help)
+
 
 # reading a log
 
@@ -16,11 +22,7 @@ Processes = Annotated[
 ]
 Holidays = Annotated[
     list[Path] | None,
-    typer.Option(
-        exists=True,
-        dir_okay=False,
-        help="某年的节假日文件，可重复 Holidays of a year, as TOML; repeatable",
-    ),
+    existing_file("某年的节假日文件，可重复 Holidays of a year, as TOML; repeatable"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON Write JSON")]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from api.commands.options import existing_file
 from api.commands.run import opened
 from api.pack_source import HttpPackSource
 from api.packs import make_pack, make_shelf, update_from
@@ -31,10 +32,8 @@ def make(
     ],
     since: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="柜台现有的包：生成其增量更新 The pack a counter holds: makes an update from it",
+        existing_file(
+            "柜台现有的包：生成其增量更新 The pack a counter holds: makes an update from it"
         ),
     ] = None,
 ) -> None:
