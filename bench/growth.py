@@ -118,7 +118,7 @@ def draw(points: list[Point]) -> str:
         "<style>text {font: 12px sans-serif}</style>",
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         f'<text x="{_EDGE}" y="24">每条目成本（微秒） cost of an entry, µs</text>',
-        f'<text x="{_WIDTH - _EDGE}" y="{_HEIGHT - 20}" text-anchor="end">账本条目数 entries</text>',
+        f'<text x="{_WIDTH - _EDGE}" y="{_HEIGHT - 20}" text-anchor="end">账本条目 entries</text>',
         "<style>path, polyline {fill: none; stroke-width: 2} path {stroke: black}</style>",
         f'<path d="M{_EDGE},{_EDGE}V{_HEIGHT - _EDGE}H{_WIDTH - _EDGE}"/>',
     ]
