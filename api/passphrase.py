@@ -102,7 +102,7 @@ def _file(settings: Settings) -> Path:
 def _in_file(path: Path) -> str | None:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise ServiceError("passphrase-exposed", path.name)
+            raise ServiceError("passphrase-exposed", str(path))
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return None

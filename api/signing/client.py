@@ -50,12 +50,12 @@ class SignerConnection:
                     connection.close()
                     raise
             except TimeoutError as error:
-                raise KeysError("signer-unreachable", "no answer in time") from error
+                raise KeysError("signer-unreachable", f"{self._path}: no answer in time") from error
             except OSError as error:
                 self.close()  # the other connections are of the same dead signer
                 if self._monotonic() >= until:
                     reason = error.strerror or type(error).__name__
-                    raise KeysError("signer-unreachable", f"{self._path.name}: {reason}") from error
+                    raise KeysError("signer-unreachable", f"{self._path}: {reason}") from error
                 time.sleep(_PAUSE)
             else:
                 with self._lock:

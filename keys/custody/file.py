@@ -160,8 +160,8 @@ def read_key_file(path: Path) -> KeyFile:
     except FileNotFoundError as error:
         raise KeysError("key-not-found", path.stem) from error
     if stat.S_IMODE(mode) & 0o077:
-        raise KeysError("key-file-exposed", path.name)
-    return parse(data, path.name)
+        raise KeysError("key-file-exposed", str(path))
+    return parse(data, str(path))
 
 
 def write_new(path: Path, data: bytes) -> None:

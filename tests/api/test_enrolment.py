@@ -336,7 +336,7 @@ def test_a_passphrase_file_is_made_private_and_must_stay_so(tmp_path: Path) -> N
     assert len(path.read_text().strip()) >= 32
     open_copy(tmp_path / "var", Clock(), passphrase="").close()
     path.chmod(0o640)
-    with pytest.raises(ServiceError, match="passphrase-exposed"):
+    with pytest.raises(ServiceError, match=rf"passphrase-exposed.*\({path}\)"):
         open_copy(tmp_path / "var", Clock(), passphrase="")
 
 

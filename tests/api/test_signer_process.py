@@ -288,8 +288,9 @@ def wait_for_more(counts: list[int], faults: list[BaseException]) -> None:
 
 
 def test_a_signer_that_is_away_is_said_to_be(signer: Signer) -> None:
-    with refuses("signer-unreachable"):
+    with refuses("signer-unreachable") as away:
         list(signer.custody(patience=0.1).list())
+    assert away.value.detail == f"{signer.socket}: No such file or directory"
     signer.start()
     custody = signer.custody(patience=0.1)
     market = custody.open("market")
@@ -307,8 +308,9 @@ def test_a_signer_that_does_not_answer_is_not_waited_for_for_ever(running: Signe
     assert running.process is not None
     running.process.send_signal(signal.SIGSTOP)
     os.waitpid(running.process.pid, os.WUNTRACED)  # until it has stopped
-    with refuses("signer-unreachable"):
+    with refuses("signer-unreachable") as late:
         market.sign(b"m")
+    assert late.value.detail == f"{running.socket}: no answer in time"
     running.process.send_signal(signal.SIGCONT)
     market.sign(b"m")
 

@@ -69,8 +69,9 @@ def test_the_file_is_the_owners_alone(file: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644, 0o660, 0o777])
 def test_a_file_others_may_read_is_refused(custody: FileCustody, file: Path, mode: int) -> None:
     file.chmod(mode)
-    with refuses("key-file-exposed"):
+    with refuses("key-file-exposed") as exposed:
         custody.open("market")
+    assert exposed.value.detail == str(file)
     with refuses("key-file-exposed"):
         list(custody.list())
 
