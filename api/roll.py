@@ -3,6 +3,9 @@
 Kept in memory and followed: only what was logged since, here or by another process, is read and
 applied to a copy, which then takes the old one's place. Whoever holds a `Standing` holds what was
 true when it was looked up.
+
+Every signature is checked. Those that this machine cannot check, for want of a suite's wheel, stop
+nobody but the keys that rest on them: asking for such a key is `suite-missing`.
 """
 
 import threading
@@ -60,11 +63,12 @@ class Roll:
         ).all()
         if not rows:
             return known
-        authorities = known.authorities.copy()
+        authorities = known.authorities.copy(deferred=True)
         for row in rows:
             authorities.enrol(parse_statement(row.statement), row.idx)
+        authorities.settle_all()
         enrolled = {**known.enrolled, **{row.idx: row.statement for row in rows}}
-        return Standing(rows[-1].idx, enrolled, authorities)
+        return Standing(rows[-1].idx, enrolled, authorities.copy())
 
 
 def newest_of(connection: Connection) -> int:

@@ -5,6 +5,7 @@ what an enrolled key may do is the ledger's to say, so the choice is a function 
 the keys held and the time, and stays the same until one of the keys begins or ends.
 """
 
+import logging
 import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 from api.errors import ServiceError
 from api.roll import Standing
 from keys.custody import Custody
+from keys.errors import KeysError
 from keys.names import kid as key_id
 from keys.signer import Signer
 from keys.suites import BY_NAME
@@ -32,6 +34,7 @@ from verifier.statement import MAX_STATEMENT, TYP, parse_statement
 NEXT: Final = 1 << 53
 """An index beyond every entry there is: that of what is signed now."""
 _ALWAYS: Final = 1 << 53
+_log = logging.getLogger("zhenglian.keys")
 
 
 class Choice(NamedTuple):
@@ -72,23 +75,37 @@ class Signers:
         return names
 
     def open_all(self, authorities: Authorities, at: int) -> None:
-        """Opens every key held that may sign at Unix time `at` or later."""
+        """Opens every key held that may sign at Unix time `at` or later. One whose suite is not
+        installed here is warned of: the others sign without it."""
         names = self.look()
         for key in authorities.keys.values():
             over = key.valid_until is not None and key.valid_until < at
             if key.kid in names and key.retired is None and key.compromise is None and not over:
-                self.open(key.kid)
+                try:
+                    self.open(key.kid)
+                except Refused as error:
+                    _log.warning("密钥未打开 key not opened: %s: %s", names[key.kid], error)
 
     def open(self, kid: bytes) -> Signer | None:
-        """The signer of a key, or None where it is not in this custody."""
+        """The signer of a key, or None where it is not in this custody; `Refused` suite-missing."""
         signer = self._open.get(kid)
         if signer is not None:
             return signer
         with self._lock:
+            if (
+                kid in self._open
+            ):  # by whoever had the lock: opening takes the better part of a second
+                return self._open[kid]
             name = self._names.get(kid) or self.look().get(kid)
             if name is None:
                 return None
-            return self._open.setdefault(kid, self._custody.open(name))
+            try:
+                signer = self._custody.open(name)
+            except KeysError as error:
+                if error.code != "key-suite-missing":
+                    raise
+                raise Refused("suite-missing", error.detail) from error
+            return self._open.setdefault(kid, signer)
 
     def held(self, authorities: Authorities, department: str) -> list[EnrolledKey]:
         """The department's enrolled keys that are in this custody, in the order of enrolment."""

@@ -27,7 +27,7 @@ from verifier.authority_rules import (
     read_officers,
     read_public,
 )
-from verifier.change import Approval, Proposal, parse_change
+from verifier.change import Approval, Proposal, check_times, parse_change
 from verifier.cose import Sign1, to_be_signed
 from verifier.errors import Refused
 from verifier.evidence import Evidence, SignatureCheck
@@ -72,10 +72,12 @@ class Authorities:
         self._evidence = Evidence(deferred=deferred)
         self._settled: set[bytes] = set()  # keys that rest on nothing put off
 
-    def copy(self) -> "Authorities":
-        """A twin that may go on by itself: what is there is shared, and immutable."""
+    def copy(self, *, deferred: bool = False) -> "Authorities":
+        """A twin that may go on by itself: what is there is shared, and immutable. What was put
+        off stays so; whether what comes is put off too says `deferred`."""
         twin = Authorities()
-        twin.register, twin._evidence = self.register.copy(), self._evidence.copy()
+        twin.register = self.register.copy()
+        twin._evidence = self._evidence.copy(deferred=deferred)
         return twin
 
     @property
@@ -332,8 +334,7 @@ class Authorities:
             raise Refused("change-replayed", proposal.digest.hex()[:16])
         if approval.digest != proposal.digest:
             raise Refused("change-altered")
-        if not proposal.proposed_at <= approval.approved_at <= issued_at <= proposal.before:
-            raise Refused("change-too-late")
+        check_times(proposal, approval, issued_at)
 
 
 def check_scope(statement: Statement, key: EnrolledKey) -> None:

@@ -64,9 +64,11 @@ class Evidence:
         """
         if self._deferred:
             self._open[index] = (checks, rests_on)
-        else:
-            for check in checks:
-                check.run()
+            return
+        if self._open:
+            self.settle(rests_on)
+        for check in checks:
+            check.run()
 
     def settle(self, indices: Iterable[int]) -> None:
         """Makes the checks put off for these statements and for all that they rest on."""
@@ -101,7 +103,8 @@ class Evidence:
                 missing.add(error.detail)
         return sorted(missing)
 
-    def copy(self) -> "Evidence":
-        twin = Evidence(deferred=self._deferred)
+    def copy(self, *, deferred: bool) -> "Evidence":
+        """What is put off stays so; `deferred` is whether more will be."""
+        twin = Evidence(deferred=deferred)
         twin._open = dict(self._open)
         return twin

@@ -17,7 +17,8 @@ What must be true, in order; a failure ends the judgement, the rest is then "not
 Checks 8 and 9 need a proof, in the payload or beside it; so does the entry's place, which check 5
 is completed with once 8 has passed (`verifier.keylife`). Green needs 1–7, 10 and 11 passed and
 8, 9 not failed. A good signature with unknown or stale status is amber: never green. So is a
-licence that shows nothing: its statement is public in the ledger, and says nobody's name.
+licence that shows nothing: its statement is public in the ledger, and says nobody's name; and one
+by a key that this machine lacks the suite for, of which nothing is decided.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ from verifier.cose_receipt import (
 )
 from verifier.disclosure import Disclosure, check_disclosures
 from verifier.errors import Refused
+from verifier.evidence import NOT_HERE
 from verifier.keylife import BEFORE_COMPROMISE, BEFORE_RETIREMENT, BEFORE_SUSPENSION, IN_FORCE
 from verifier.kinds import LICENCE
 from verifier.merkle import leaf_hash
@@ -177,8 +179,10 @@ class _Judgement:
             self.colour, self.code = Colour.AMBER, code
 
     def _fail(self, number: int, code: str, detail: str = "") -> _Ended:
-        self.checks[number] = Check(number, Outcome.FAILED, code, detail)
-        self.colour, self.code = Colour.RED, code
+        here = code not in NOT_HERE
+        outcome = Outcome.FAILED if here else Outcome.UNCHECKED
+        self.checks[number] = Check(number, outcome, code, detail)
+        self.colour, self.code = Colour.RED if here else Colour.AMBER, code
         return _Ended()
 
     def _form(self, payload: str | bytes) -> Presented:

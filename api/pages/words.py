@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from verifier.evidence import NOT_HERE
 from verifier.verdict import Colour, Outcome, Verdict
 from verifier.words import CITY, FORM, STATUS, VALIDITY
 
@@ -57,6 +58,10 @@ _ANONYMOUS: Final = (
     "码中没有可供核对的内容：请持证人出示载有名称或姓名的二维码。",
     "Nothing in it can be compared: ask the holder for a code that shows a name.",
 )
+_UNDECIDED: Final = (
+    "本机不能核验此签名，真伪未定：请联网或在其他窗口核验后再办理。",
+    "This machine cannot check its signature, so nothing is decided: check online or elsewhere.",
+)
 _FORGED: Final = (
     "请勿据此办理。请持证人向签发机关重新获取二维码；疑似伪造的，按规定报告。",
     "Do not rely on it. Ask the holder for a fresh code; report a suspected forgery.",
@@ -81,12 +86,18 @@ _AFTER_FAILURE: Final[Mapping[int, tuple[str, str]]] = {
 }
 
 
+_AMBER_BY_CODE: Final = {
+    "no-disclosure": _ANONYMOUS,
+    **dict.fromkeys(NOT_HERE, _UNDECIDED),
+}
+
+
 def advice(verdict: Verdict) -> tuple[str, str]:
     """What the person at the counter does now, in Chinese and English."""
     if verdict.colour is Colour.GREEN:
         return _GREEN
     if verdict.colour is Colour.AMBER:
-        return _ANONYMOUS if verdict.code == "no-disclosure" else _AMBER
+        return _AMBER_BY_CODE.get(verdict.code, _AMBER)
     failed = [check.number for check in verdict.checks if check.outcome is Outcome.FAILED]
     return _AFTER_FAILURE.get(failed[-1], _FORGED) if failed else _FORGED
 
