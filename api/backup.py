@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 from sqlalchemy import select
 
+from api.city_keys import LOG_KEY, existing_store
 from api.custody import city_custody, file_custody
 from api.errors import ServiceError
-from api.founding import LOG_KEY
 from api.settings import Settings
 from api.tables import ENROLMENTS, METADATA
 from keys.errors import KeysError
@@ -34,7 +34,6 @@ STANDARD = Path("-")
 """Standard input or output in place of a file."""
 
 _BUFFER = 1 << 20
-_SQLITE = "sqlite:///"
 
 
 def make_backup(
@@ -137,10 +136,10 @@ def _strange_enrolments(reader: Reader) -> Iterator[LedgerError]:
 
 def _city_store(settings: Settings) -> Store:
     """The database of the settings, which is not made here; `city-not-founded`."""
-    url = settings.database_url
-    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
+    store = existing_store(settings)
+    if store is None:
         raise ServiceError("city-not-founded", str(settings.data))
-    return open_store(url)
+    return store
 
 
 @contextmanager

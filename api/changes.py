@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from api.city import City
 from api.errors import ServiceError
+from api.city_keys import operator_is_lost
 from api.principals import Principal, Role
 from api.roll import newest_of
 from api.rules.codes import uscc
@@ -201,6 +202,8 @@ class ChangeDesk:
         """Both at once, where both officers' keys are at hand: the ledger index."""
         change = self.propose(self.draft(kind, facts, proposer))
         proposal = parse_proposal(change.proposal)
+            if operator_is_lost(self.city):
+                raise ServiceError("city-key-lost", OPERATOR)
         approval = sign_approval(proposal, at=self.city.now(), signer=approver)
         return int(self.approve(change.id, approval).idx)
 

@@ -38,19 +38,22 @@ def city_custody(settings: Settings, files: FileCustody) -> Custody:
     older: list[Custody] = []
     if settings.former_custody:
         former = {"custody": settings.former_custody, "pin": settings.former_pin}
-        older.append(open_custody(settings.model_copy(update=former), files))
+        kept = settings.model_copy(update=former)
+        older.append(open_custody(kept, files, pin_variable="ZHENGLIAN_FORMER_PIN"))
     if files is not newest and files not in older:
         older.append(files)
     return SeveralCustody(newest, *older) if older else newest
 
 
-def open_custody(settings: Settings, files: FileCustody) -> Custody:
+def open_custody(
+    settings: Settings, files: FileCustody, *, pin_variable: str = "ZHENGLIAN_PIN"
+) -> Custody:
     """Where the signature keys are, by `ZHENGLIAN_CUSTODY`; `files` itself by default.
 
         file | pkcs11:<module>?token=<label> | socket:<path>
 
-    Raises `ServiceError` custody-invalid, pin-missing; `KeysError` hsm-extra-missing. Tokens and
-    signers are first spoken to when a key is listed or opened.
+    Raises `ServiceError` custody-invalid, pin-missing, which names `pin_variable`; `KeysError`
+    hsm-extra-missing. Tokens and signers are first spoken to when a key is listed or opened.
     """
     kind, _, place = settings.custody.partition(":")
     if settings.custody == FILE:
@@ -60,7 +63,7 @@ def open_custody(settings: Settings, files: FileCustody) -> Custody:
         if not (module and mark and token):
             raise ServiceError("custody-invalid", settings.custody)
         if not settings.pin:
-            raise ServiceError("pin-missing", token)
+            raise ServiceError("pin-missing", f"{pin_variable}; 令牌 token: {token}")
         return Pkcs11Custody(module, token, settings.pin)
     if kind == SOCKET and place:
         return RemoteCustody(SignerConnection(Path(place)))

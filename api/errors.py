@@ -106,8 +106,8 @@ class ServiceError(ZhenglianError):
             "there are no key files to back up; keys on a token are backed up by its maker's means",
         ),
         "pin-missing": (
-            "缺少令牌的 PIN，请设置 ZHENGLIAN_PIN",
-            "the token's PIN is missing; set ZHENGLIAN_PIN",
+            "缺少令牌的 PIN，请设置所列的环境变量",
+            "the token's PIN is missing: set the environment variable named here",
         ),
         "user-unknown": ("本机没有这个用户或用户组", "this machine has no such user or group"),
         "passphrase-differs": ("两次输入的口令不同", "the two passphrases differ"),
@@ -122,6 +122,10 @@ class ServiceError(ZhenglianError):
         "city-not-founded": (
             "此文件夹中没有城市：新建请运行 zhenglian found；已有的请恢复数据库，不要重新建城",
             "no city here: `zhenglian found` makes a new one; of an old one, restore the database",
+        ),
+        "city-key-lost": (
+            "保管中缺少本市的密钥：请用 zhenglian custody restore 从备份恢复，不会另行生成",
+            "a key of this city is not in custody: `zhenglian custody restore` brings it back",
         ),
         "settings-invalid": ("设置有误", "a setting is not valid"),
         "address-in-use": (
@@ -523,6 +527,7 @@ class ServiceError(ZhenglianError):
         "licence-holder-has-one": 409,
         "licence-renewed": 409,
         "licence-ended": 409,
+        "city-key-lost": 503,
         "licence-not-witnessed": 409,
         "licence-changed-meanwhile": 409,
         "transition-forbidden": 409,

@@ -10,6 +10,15 @@ from sqlalchemy import Connection, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.city import City
+from api.city_keys import (
+    KEK,
+    LOG_KEY,
+    LOG_PQ_KEY,
+    PSEUDONYM,
+    check_not_lost,
+    is_founded,
+    operator_is_lost,
+)
 from api.custody import city_custody, file_custody
 from api.errors import ServiceError
 from api.finality import policy_at
@@ -27,6 +36,8 @@ from api.witness_client import WitnessClient
 from keys.custody import Custody, FileCustody
 from keys.errors import KeysError
 from keys.names import cose_key_bytes
+from keys.signer import Signer, SoftwareSigner
+from keys.suites import suite_named
 from ledger.ledger import Ledger
 from ledger.model import Appended, Draft
 from ledger.stores import open_store
@@ -34,9 +45,16 @@ from ledger.witnessing import Witnessing
 from verifier.authorities import OPERATOR, Authorities
 from verifier.kinds import GENESIS
 from verifier.note import MLDSA44, NoteSigner, make_vkey
-from verifier.statement import Content, parse_statement, sign_statement
+from verifier.statement import (
+    SUBJECT_BYTES,
+    Content,
+    new_subject,
+    parse_statement,
+    sign_statement,
+)
 
-LOG_KEY, LOG_PQ_KEY, KEK, PSEUDONYM = "log", "log-pq", "kek", "pseudonym"
+NOT_THERE = frozenset({"key-not-found", "passphrase-missing"})
+"""How custody says that it is not here, or not all of it."""
 OFFICERS_NEEDED = 2
 """Of the operator, at the genesis; each change takes two."""
 _log = logging.getLogger("zhenglian.city")
@@ -53,12 +71,34 @@ def found(
     """Makes the keys of the operator and the log, the tables and the genesis, and opens the city.
 
     `officers` are the operator's first, two at least: they decide who else may sign. Founding
-    again continues what an interrupted founding left; a founded city is just opened. Raises
-    `ServiceError` found-officers-missing, found-custody-used, officer-card-foreign; `Refused`
-    enrolment-…
+    again continues what an interrupted founding left; a founded city is just opened, and no key
+    of it is made. What is refused is refused before anything is made.
+
+    Raises `ServiceError` found-officers-missing, found-custody-used, officer-card-foreign,
+    city-key-lost; `Refused` enrolment-…; `KeysError` key-unknown-suite.
     """
     for card in officers:
         check_card(card, settings.origin, OPERATOR)
+    founded = is_founded(settings)
+    if not founded:
+        _check_new(settings)
+        _try_genesis(settings, officers, suite, int(clock()), random)
+        _make_keys(settings, suite)
+    city = open_city(settings, clock=clock, random=random)
+    try:
+        if founded and operator_is_lost(city):
+            raise ServiceError("city-key-lost", OPERATOR)
+        if city.roll.known.newest < 0:
+            _genesis(city, officers)
+            _log.info("founded %s", settings.origin)
+    except BaseException:
+        city.close()
+        raise
+    return city
+
+
+def _make_keys(settings: Settings, suite: str) -> None:
+    """Those that are missing."""
     settings.data.mkdir(parents=True, exist_ok=True)
     files = file_custody(settings, make_passphrase(settings))
     custody = city_custody(settings, files)
@@ -72,16 +112,6 @@ def found(
     for name in (KEK, PSEUDONYM):
         if name not in kept:
             files.create_secret(name)
-    city = open_city(settings, clock=clock, random=random)
-    if city.roll.known.newest < 0:
-        try:
-            _check_new(city)
-            _genesis(city, officers)
-        except BaseException:
-            city.close()
-            raise
-        _log.info("founded %s", settings.origin)
-    return city
 
 
 def _make_log_pq_key(custody: Custody, files: FileCustody) -> None:
@@ -94,29 +124,60 @@ def _make_log_pq_key(custody: Custody, files: FileCustody) -> None:
         files.create(LOG_PQ_KEY, "ml-dsa-44")
 
 
-def _check_new(city: City) -> None:
+def _check_new(settings: Settings) -> None:
     """A second genesis under the same log key would be a second history of the same ledger: keys
     of departments in custody say that there has been a first, and its database is missing."""
-    used = [entry.name for entry in city.custody.list() if entry.name.startswith("dept-")]
+    custody = city_custody(settings, file_custody(settings, ""))
+    used = [entry.name for entry in custody.list() if entry.name.startswith("dept-")]
     if used:
         raise ServiceError("found-custody-used", ", ".join(used[:3]))
 
 
-def _genesis(city: City, officers: Sequence[Card]) -> None:
+def _try_genesis(
+    settings: Settings,
+    officers: Sequence[Card],
+    suite: str,
+    at: int,
+    random: Callable[[int], bytes],
+) -> None:
+    """Enrols a genesis of keys that nobody keeps: raises what the real one would."""
     if len(officers) < OFFICERS_NEEDED:
         raise ServiceError("found-officers-missing", f"{len(officers)} / {OFFICERS_NEEDED}")
-    settings, operator = city.settings, city.custody.open(OPERATOR)
-    content = Content(
+    log, log_pq, operator = (
+        SoftwareSigner(known, known.generate())
+        for known in map(suite_named, ("ed25519", "ml-dsa-44", suite))
+    )
+    raw = sign_statement(
+        _genesis_content(settings, officers, log, log_pq, operator),
+        issuer=f"{settings.origin}/{OPERATOR}",
+        subject=new_subject(random(SUBJECT_BYTES)),
+        issued_at=at,
+        signer=operator,
+    )
+    Authorities().enrol(parse_statement(raw), 0)
+
+
+def _genesis_content(
+    settings: Settings, officers: Sequence[Card], log: Signer, log_pq: Signer, operator: Signer
+) -> Content:
+    return Content(
         GENESIS,
         facts={
             "origin": settings.origin,
-            "log": make_vkey(settings.origin, city.custody.open(LOG_KEY).public).text(),
-            "log_pq": city.custody.open(LOG_PQ_KEY).public,
+            "log": make_vkey(settings.origin, log.public).text(),
+            "log_pq": log_pq.public,
             "name_zh": settings.name_zh,
             "name_en": settings.name_en,
             "key": cose_key_bytes(operator.suite, operator.public),
             "officers": [card.facts() for card in officers],
         },
+    )
+
+
+def _genesis(city: City, officers: Sequence[Card]) -> None:
+    custody, operator = city.custody, city.custody.open(OPERATOR)
+    content = _genesis_content(
+        city.settings, officers, custody.open(LOG_KEY), custody.open(LOG_PQ_KEY), operator
     )
     raw = sign_statement(
         content,
@@ -158,10 +219,20 @@ def open_city(
 ) -> City:
     """Opens custody, store and ledger, replays the statements of authority, opens the keys that
     may still sign. Witnesses are looked at before the first write, and asked once the city's
-    `witnessing` is started."""
-    files = file_custody(settings, read_passphrase(settings))
-    custody = city_custody(settings, files)
-    log_signers = _log_signers(custody, settings.origin)
+    `witnessing` is started.
+
+    Raises `ServiceError` city-key-lost where a founded city lacks a key that it cannot run
+    without, passphrase-missing, city-of-another-version; `KeysError` key-….
+    """
+    try:
+        files = file_custody(settings, read_passphrase(settings))
+        custody = city_custody(settings, files)
+        log_signers = _log_signers(custody, settings.origin)
+        vault = Vault(files.open_secret(KEK), files.open_secret(PSEUDONYM), random)
+    except (KeysError, ServiceError) as error:
+        if error.code in NOT_THERE:
+            check_not_lost(settings)
+        raise
     store = open_store(settings.database_url)
     store.create(METADATA)
     roll = Roll(store)
@@ -188,7 +259,7 @@ def open_city(
         witness_client=client,
         catalogue=load_catalogue(settings.catalogue),
         calendar=builtin_calendar(),
-        vault=Vault(files.open_secret(KEK), files.open_secret(PSEUDONYM), random),
+        vault=vault,
         custody=custody,
         roll=roll,
         signers=Signers(custody),
@@ -206,4 +277,10 @@ def open_city(
     city.signers.open_all(authorities, city.now())
     for spare in spare_keys(city) if authorities.log_key is not None else ():
         _log.warning("密钥尚未登记，不使用 %s is in custody but not enrolled; not used", spare.name)
+    if operator_is_lost(city):
+        _log.warning(
+            "运营者密钥不在保管中，不能变更权限；请运行 zhenglian custody restore "
+            "the operator's key is not in custody: no change can be logged; "
+            "`zhenglian custody restore` brings it back"
+        )
     return city

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from api.city import City
+from api.city_keys import is_founded
 from api.clients import register_client
 from api.commands.options import Zipped
 from api.commands.serving import answer, listen
 from api.errors import ServiceError
-from api.founding import found, open_city
+from api.founding import NOT_THERE, found, open_city
 from api.observe import log_as_json, log_warnings_only
 from api.officers import read_card
 from api.principals import Role
@@ -104,7 +105,7 @@ def _opened(settings: Settings) -> City:
     try:
         city = open_city(settings)
     except (KeysError, ServiceError) as error:
-        if error.code in ("key-not-found", "passphrase-missing"):
+        if error.code in NOT_THERE and not is_founded(settings):
             raise ServiceError("city-not-founded", str(settings.data)) from error
         raise
     if not city.enrolled:  # founding was cut short

@@ -41,7 +41,7 @@ from verifier.statement import parse_statement
 
 USCC = "11339900MB9900013Q"
 ARCHIVES = ("archives", "档案局", "Archives", USCC)
-MUSEUM = ("museum", "博物馆", "Museum", USCC)
+MUSEUM = ("museum", "博物馆", "Museum", "11339900MB9900910J")
 
 
 def make(service: Service, slug: str, who: str = "operator", **body: Any) -> Any:
@@ -271,6 +271,10 @@ def test_a_founding_without_two_officers_can_be_done_again(tmp_path: Path) -> No
         with pytest.raises((ServiceError, Refused)) as caught:
             found(settings, officers=cards, clock=Clock())
         assert caught.value.code == code
+        assert not settings.data.exists()
+    with pytest.raises(KeysError, match="key-unknown-suite"):
+        found(settings, officers=[one, card("chief-2")], suite="rsa", clock=Clock())
+    assert not settings.data.exists()
     city = found_city(settings, Clock())
     assert city.ledger.size == 1
     city.close()
@@ -280,9 +284,11 @@ def test_a_city_whose_database_is_gone_is_not_founded_again(folder: Path) -> Non
     """The log's key is in custody still: a second genesis would be a second history."""
     for file in folder.glob("zhenglian.db*"):
         file.unlink()
+    before = sorted(folder.rglob("*"))
     with pytest.raises(ServiceError) as caught:
         found_city(settings_of(folder), Clock())
     assert caught.value.code == "found-custody-used"
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_two_processes_found_one_city(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
