@@ -159,6 +159,11 @@ def cbor_read(data: bytes, *, max_bytes: int) -> Any:
         raise Refused("cbor-malformed", type(error).__name__) from error
 
 
+def is_cut_short(error: Refused) -> bool:
+    """Whether CBOR was refused because its end is missing."""
+    return isinstance(error.__cause__, cbor2.CBORDecodeEOF)
+
+
 def _check_items(data: bytes, most: int) -> None:
     """Refuses more items than `most` by their heads alone (RFC 8949 §3), before any is made.
 

@@ -225,6 +225,15 @@ class Refused(ZhenglianError):
             "reading pictures needs the extra `image`",
         ),
         "pack-not-a-pack": ("不是离线核验包", "not a trust pack"),
+        "pack-is-an-update": (
+            "这是核验包的增量更新：请用 zhenglian pack update PACK --from FILE",
+            "this is an update to a pack: `zhenglian pack update PACK --from FILE`",
+        ),
+        "pack-empty": ("文件是空的", "the file is empty"),
+        "pack-cut-short": (
+            "核验包不完整，文件后部缺失：请重新取得",
+            "the pack is cut short: its end is missing, get it again",
+        ),
         "pack-malformed": ("离线核验包格式不符", "the trust pack is malformed"),
         "pack-wrong-signer": (
             "离线核验包未经账本运营者签名",

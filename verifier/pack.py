@@ -27,6 +27,8 @@ from typing import Final, NamedTuple
 from keys.signer import Signer
 from verifier.authorities import Authorities, check_outside
 from verifier.checkpoint import Checkpoint, checkpoint_of, parse_checkpoint
+from verifier.codec import cbor_encode, is_cut_short, take_byte_string
+from verifier.cose import TYP as LABEL_TYP
 from verifier.cose import Sign1, parse_sign1, sign_sign1
 from verifier.errors import Refused
 from verifier.kinds import WITNESSES
@@ -38,6 +40,7 @@ from verifier.pack_form import (
     Enrolment,
     PackContent,
     encode_content,
+    is_update,
     parse_content,
 )
 from verifier.signedlist import SignedList
@@ -58,6 +61,7 @@ __all__ = [
 ]
 
 TYP: Final = "zl-p"
+_HEADER_END: Final = cbor_encode({LABEL_TYP: TYP})[1:]
 
 
 class DecidedPolicy(NamedTuple):
@@ -164,13 +168,24 @@ def checkpoint_in(data: bytes) -> Checkpoint:
 
 
 def _envelope(data: bytes) -> Sign1:
-    """What is signed, and by which key. What is none of our signed structures, or another one, is
-    refused as `pack-not-a-pack`; too large or damaged CBOR, by a codec's code."""
+    """What is signed, and by which key.
+
+    Raises `Refused`: pack-empty, pack-is-an-update, pack-cut-short; pack-not-a-pack for what is
+    none of our signed structures, or another one; a codec's code for what is too large or damaged.
+    """
+    if not data:
+        raise Refused("pack-empty")
+    if is_update(data):
+        raise Refused("pack-is-an-update")
     try:
         return parse_sign1(data, typ=TYP, max_bytes=MAX_PACK)
     except Refused as error:
         if error.code in ("cose-malformed", "cose-wrong-type"):
             raise Refused("pack-not-a-pack", error.detail) from error
+        if is_cut_short(error):
+            header = take_byte_string(data, 2)  # where that much is there, it says of what
+            ours = header is None or header[0].endswith(_HEADER_END)
+            raise Refused("pack-cut-short" if ours else "pack-not-a-pack") from error
         raise
 
 

@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TextIO
 
@@ -22,6 +23,7 @@ from verifier.codec import b64decode
 from verifier.errors import Refused
 from verifier.merkle import HASH_SIZE
 from verifier.pack import Pack, read_pack
+from verifier.pack_form import is_update
 from verifier.pack_report import (
     key_json,
     key_line,
@@ -32,7 +34,7 @@ from verifier.pack_report import (
     pack_json,
     pack_page,
 )
-from verifier.pack_update import apply_update, check_successor, is_update, parse_update
+from verifier.pack_update import apply_update, check_successor, parse_update
 from verifier.policy_report import policy_json, policy_rows
 from verifier.report import Page, clock
 from verifier.terminal import (
@@ -70,12 +72,14 @@ Connect = Callable[[str], PackSource]
 
 
 class Next(NamedTuple):
-    """The pack that may take the place of the one held: checked, and its bytes."""
+    """The pack that may take the place of the one held: checked, and its bytes. `applied`: it
+    came as an update that was applied before."""
 
     held: Pack
     pack: Pack
     data: bytes
     received: int
+    applied: bool = False
 
 
 def run(
@@ -209,7 +213,13 @@ def _update(
     if changed:
         write_whole(target, found.data)
     old, new = found.held, found.pack
-    if new.digest == old.digest:
+    if found.applied:
+        page.banner(
+            Colour.GREEN,
+            "此更新已应用过，无需再做",
+            "Nothing to do: the pack held is the one that this update leads to",
+        )
+    elif new.digest == old.digest:
         page.banner(
             Colour.GREEN, "已是最新，无需更新", "Nothing newer: the pack held is the newest"
         )
@@ -261,8 +271,10 @@ def _follow(held: Path, path: Path, data: bytes, options: argparse.Namespace) ->
     base, new, proof = read_pack_file(held, log_key=options.vkey), data, _read_proof(options.proof)
     with naming(path):
         if is_update(data):
-            update = parse_update(data)
-            new, proof = apply_update(read_limited(held), update), update.consistency
+            update, whole = parse_update(data), read_limited(held)
+            if sha256(whole).digest() == update.result:
+                return _checked(base, whole, None, len(data))._replace(applied=True)
+            new, proof = apply_update(whole, update), update.consistency
         return _checked(base, new, proof, len(data))
 
 

@@ -23,6 +23,9 @@ VERSION: Final = 1
 MAX_PACK: Final = 64 << 20
 MAX_ITEMS: Final = 1 << 20
 """CBOR items of a pack or an update; 100,000 statements of authority take 300,000."""
+UPDATE_TYP: Final = "zl-u"
+_UPDATE: Final = b"\xa6\x00\x64" + UPDATE_TYP.encode()
+"""How every update begins (`verifier.pack_update`): a map of six, label 0, the text."""
 (_VERSION, _MADE_AT, _USE_UNTIL, _MAX_AGE) = range(1, 5)
 (_CHECKPOINT, _ENROLMENTS, _STATUSES, _TYPES, _HASHES, _SIGNED) = range(5, 11)
 
@@ -51,6 +54,11 @@ class PackContent:
     statuses: Sequence[bytes]
     types: Iterable[TypeName]
     signed_lists: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+def is_update(data: bytes) -> bool:
+    """Whether a file claims to be an update of a pack; nothing else of it is looked at."""
+    return data.startswith(_UPDATE)
 
 
 def encode_content(content: PackContent) -> bytes:

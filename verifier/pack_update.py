@@ -23,17 +23,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from verifier.codec import cbor_decode, cbor_encode
+from verifier.codec import cbor_decode, cbor_encode, is_cut_short
 from verifier.delta import Part, apply_delta, make_delta
 from verifier.errors import Refused
 from verifier.merkle import HASH_SIZE, check_consistency
 from verifier.pack import MAX_PACK, Pack
-from verifier.pack_form import MAX_ITEMS
+from verifier.pack_form import MAX_ITEMS, UPDATE_TYP
 
-TYP: Final = "zl-u"
 VERSION: Final = 1
-_MAGIC: Final = b"\xa6\x00\x64" + TYP.encode()
-"""How every update begins: a map of six, label 0, the text."""
 _TYP, _VERSION, _BASE, _RESULT, _PARTS, _CONSISTENCY = range(6)
 
 
@@ -46,17 +43,12 @@ class PackUpdate(NamedTuple):
     consistency: Sequence[bytes]
 
 
-def is_update(data: bytes) -> bool:
-    """Whether a file claims to be an update; nothing else of it is looked at."""
-    return data.startswith(_MAGIC)
-
-
 def make_update(held: bytes, new: bytes, consistency: Sequence[bytes]) -> bytes:
     """The update from one pack to another, with the proof between their checkpoints."""
     parts = [part if isinstance(part, bytes) else list(part) for part in make_delta(held, new)]
     return cbor_encode(
         {
-            _TYP: TYP,
+            _TYP: UPDATE_TYP,
             _VERSION: VERSION,
             _BASE: sha256(held).digest(),
             _RESULT: sha256(new).digest(),
@@ -67,11 +59,14 @@ def make_update(held: bytes, new: bytes, consistency: Sequence[bytes]) -> bytes:
 
 
 def parse_update(data: bytes) -> PackUpdate:
-    """Strict parse; raises `pack-update-malformed` or a codec's code."""
-    body = cbor_decode(data, max_bytes=MAX_PACK, max_items=MAX_ITEMS)
+    """Strict parse; raises `pack-update-malformed`, `pack-cut-short`, or a codec's code."""
+    try:
+        body = cbor_decode(data, max_bytes=MAX_PACK, max_items=MAX_ITEMS)
+    except Refused as error:
+        raise (Refused("pack-cut-short") if is_cut_short(error) else error) from error
     if not isinstance(body, dict) or body.keys() != set(range(_CONSISTENCY + 1)):
         raise Refused("pack-update-malformed", "members")
-    if body[_TYP] != TYP or type(body[_VERSION]) is not int or body[_VERSION] != VERSION:
+    if body[_TYP] != UPDATE_TYP or type(body[_VERSION]) is not int or body[_VERSION] != VERSION:
         raise Refused("pack-update-malformed", "version")
     parts, consistency = body[_PARTS], body[_CONSISTENCY]
     if not _is_hash(body[_BASE]) or not _is_hash(body[_RESULT]):

@@ -39,7 +39,7 @@ from tests.api.service import (
 from verifier.checkpoint import open_checkpoint
 from verifier.note import parse_vkey
 from verifier.pack import open_pack
-from verifier.pack_update import is_update
+from verifier.pack_form import is_update
 from verifier.proof import check_proof, parse_proof
 
 ORIGIN = "command.zhenglian.example"

@@ -173,7 +173,7 @@ def test_key_and_policy_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert answer["places"][-1]["is"] == "same"
     assert "audit-witnesses-missing" not in {one["code"] for one in answer["alarms"]}
     Path("city.pack").write_bytes(b"")
-    assert refusal(run(*words)) == "pack-not-a-pack"
+    assert refusal(run(*words)) == "pack-empty"
 
 
 # --- round after round ---------------------------------------------------------------------------

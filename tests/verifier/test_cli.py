@@ -18,6 +18,7 @@ from verifier.cli import run
 from verifier.codec import byte_string, cbor_encode
 from verifier.judge import CLOCK_SKEW
 from verifier.pack import sign_pack
+from verifier.pack_update import make_update
 from verifier.receipt import Receipt, sign_receipt
 from verifier.report import age, cells, clock, plain, wrap
 
@@ -337,6 +338,7 @@ def test_a_bare_checkpoint_is_called_one(counter: Counter) -> None:
 
 def test_what_cannot_be_read_is_two(counter: Counter) -> None:
     code = counter.write("code", counter.good.qr())
+    cut = counter.write("cut", Path(counter.pack).read_bytes()[:-1])
     empty = counter.write("empty.png", saved(drawn("x")).replace(b"IDAT", b"IDAX"))
     for argv, expected in [
         ([], "usage"),
@@ -347,6 +349,12 @@ def test_what_cannot_be_read_is_two(counter: Counter) -> None:
         (["nowhere", "--trust", counter.pack], "file-unreadable"),
         ([code, "--trust", code], "不是离线核验包 · not a trust pack"),
         ([code, "--trust", code], "pack-not-a-pack"),
+        ([code, "--trust", counter.write("nothing", b"")], "the file is empty"),
+        (
+            [code, "--trust", cut],
+            "cut short",
+        ),
+        ([code, "--trust", counter.write("update", make_update(b"", b"", []))], "pack update PACK"),
         ([code, "--trust", counter.pack, "--now", "tomorrow"], "tomorrow"),
         ([code, "--trust", counter.pack, "--now", "9" * 20], "decimal"),
         ([empty, "--trust", counter.pack], "image-malformed"),

@@ -25,6 +25,7 @@ from verifier.errors import Refused
 from verifier.judge import judge
 from verifier.kinds import DEPARTMENT_CHANGED, KEY
 from verifier.pack import MAX_PACK, Enrolment, open_pack, read_pack, sign_pack
+from verifier.pack_update import make_update
 from verifier.signedlist import SignedList
 from verifier.statement import Content
 from verifier.status import TYP as STATUS
@@ -183,11 +184,20 @@ def test_an_altered_pack_is_refused(city: City) -> None:
 
 
 def test_another_signed_document_is_no_pack(city: City) -> None:
-    for other in (city.entries[0], city.status_token("market"), b"", b"no pack at all"):
+    for other in (city.entries[0], city.status_token("market"), b"no pack at all"):
         with refused("pack-not-a-pack"):
             open_pack(other)
-    with refused("cbor-malformed"):
-        open_pack(city.pack()[:-1])  # a pack, cut short
+
+
+def test_what_a_file_lacks_is_said(city: City) -> None:
+    """Empty, cut short at any byte, or only an update; a document cut short is still no pack."""
+    pack = city.pack()
+    cases = [(b"", "pack-empty"), (make_update(pack, pack, []), "pack-is-an-update")]
+    cases += [(pack[:at], "pack-cut-short") for at in (*range(1, 60), *range(60, len(pack), 97))]
+    cases += [(city.entries[0][:-1], "pack-not-a-pack"), (b"\xd2\x84\xff", "cbor-malformed")]
+    for data, code in [*cases, (pack[:-1], "pack-cut-short")]:
+        with refused(code):
+            open_pack(data)
 
 
 def test_a_pack_of_another_ledger_is_refused(city: City) -> None:

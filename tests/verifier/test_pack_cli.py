@@ -14,6 +14,7 @@ from tests.verifier.test_pack_update import LATER, Synced
 from verifier import cli, kinds, pack_cli
 from verifier.codec import b64encode
 from verifier.pack import read_pack
+from verifier.pack_update import make_update
 from verifier.report import cells
 from verifier.statement import Content
 
@@ -198,16 +199,35 @@ def test_verify_makes_every_check(synced: Synced, held: Path) -> None:
 def test_verify_against_the_pack_held(synced: Synced, held: Path) -> None:
     new, update = put(held, "new", synced.new), put(held, "update", synced.update())
     proof = put(held, "proof.json", proof_json(synced.consistency))
+    other = put(held, "other", make_update(synced.new, synced.held + b" ", []))
     for argv, code in [
         ((update, "--since", held), None),
         ((new, "--since", held, "--proof", proof), None),
         ((new, "--since", held), "pack-consistency-missing"),
         ((held, "--since", new), "pack-older"),
-        ((update, "--since", new), "pack-update-other-base"),
-        ((update,), "pack-not-a-pack"),
+        ((update, "--since", new), None),
+        ((other, "--since", held), "pack-update-other-base"),
     ]:
         done = run("verify", *argv, "--json")
         assert (done.code, done.json.get("code")) == (0 if code is None else 1, code), argv
+    assert held.read_bytes() == synced.held
+
+
+def test_what_a_file_is_instead_is_said_in_plain_words(synced: Synced, held: Path) -> None:
+    for data, code, words in [
+        (synced.update(), "pack-is-an-update", "zhenglian pack update PACK --from FILE"),
+        (b"", "pack-empty", "the file is empty"),
+        (synced.held[:-1], "pack-cut-short", "cut short"),
+        (b"no pack at all", "pack-not-a-pack", "not a trust pack"),
+    ]:
+        path = put(held, "given", data)
+        for command in ("show", "verify"):
+            done = run(command, path, "--lang", "en", width=160)
+            assert (done.code, f"({code})" in done.out, words in done.out) == (1, True, True), code
+        if code != "pack-is-an-update":
+            assert run("update", held, "--from", path, "--json").json["code"] == code
+    cut = put(held, "cut", synced.update()[:-1])
+    assert run("update", held, "--from", cut, "--json").json["code"] == "pack-cut-short"
     assert held.read_bytes() == synced.held
 
 
@@ -279,8 +299,27 @@ def test_an_update_from_a_file(synced: Synced, held: Path) -> None:
                      signer("a new key").kid.hex()):  # fmt: skip
         assert expected in done.out
     assert sorted(path.name for path in held.parent.iterdir()) == ["city.zlpack", "update"]
+
+
+def test_an_update_that_was_applied_before(synced: Synced, held: Path) -> None:
+    """It is said to be, and to be good; an update of a third pack is still refused."""
+    update, out = put(held, "update", synced.update()), held.parent / "out.zlpack"
+    assert run("update", held, "--from", update).code == 0
     again = run("update", held, "--from", update)
-    assert (again.code, "pack-update-other-base" in again.out) == (1, True)
+    assert (again.code, "The trust pack was updated" in again.out) == (0, False)
+    assert "the pack held is the one that this update leads to" in again.out
+    assert held.read_bytes() == synced.new
+    done = run("update", held, "--from", update, "--out", out, "--json")
+    assert (done.code, done.json["code"], out.read_bytes()) == (0, "unchanged", synced.new)
+    other = put(held, "other", make_update(synced.held, synced.held + b" ", []))
+    done = run("update", held, "--from", other, "--json")
+    assert (done.code, done.json["code"]) == (1, "pack-update-other-base")
+    token = synced.city.status_token("market")
+    forged = synced.city.pack(made_at=LATER, statuses=[token[:-1] + bytes([token[-1] ^ 1])])
+    held.write_bytes(forged)  # what is held is checked, though it is not replaced
+    leads = put(held, "leads", make_update(synced.held, forged, synced.consistency))
+    done = run("update", held, "--from", leads, "--json")
+    assert (done.code, done.json["code"]) == (1, "status-wrong-signer")
 
 
 def test_an_update_to_another_file_leaves_the_one_held(synced: Synced, held: Path) -> None:

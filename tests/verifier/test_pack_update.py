@@ -14,11 +14,11 @@ from verifier.codec import cbor_decode, cbor_encode
 from verifier.cose import typ_of
 from verifier.errors import Refused
 from verifier.pack import MAX_PACK, read_pack
+from verifier.pack_form import is_update
 from verifier.pack_update import (
     PackUpdate,
     apply_update,
     check_successor,
-    is_update,
     make_update,
     parse_update,
 )
