@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from keys.errors import KeysError
 from keys.names import KID_SIZE, parse_cose_key
 from keys.suites.base import Suite
-from verifier.authority_facts import Facts, count_of, only, slug_of, text, time_of
+from verifier.authority_facts import Facts, count_of, is_text, only, slug_of, text, time_of
 from verifier.chain import CertifiedKey
 from verifier.errors import Refused
 from verifier.evidence import Check, SignatureCheck
@@ -151,7 +151,7 @@ def _key(register: Register, facts: Facts, at: Moment) -> Effect:
     department = _active(register, slug)
     new = read_key(register, facts, slug)
     scope, start, end = facts.get("scope"), time_of(facts, "from"), None
-    if type(scope) is not list or not all(type(code) is str for code in scope):
+    if type(scope) is not list or not all(map(is_text, scope)):
         raise Refused("enrolment-malformed", "scope")
     if "until" in facts and (end := time_of(facts, "until")) < start:
         raise Refused("enrolment-malformed", "until")

@@ -24,6 +24,7 @@ from verifier.errors import Refused
 from verifier.kinds import CHANGES
 from verifier.merkle import HASH_SIZE
 from verifier.statement import Content
+from verifier.times import CLOCK_SKEW, MAX_TIME
 
 PROPOSAL: Final = "zl-c"
 APPROVAL: Final = "zl-y"
@@ -32,7 +33,6 @@ MAX_DAYS_OPEN: Final = 30
 """A proposal that nobody approved in this time has lapsed."""
 _MAX_PROPOSAL: Final = 49_152
 _MAX_APPROVAL: Final = 8_192
-_MAX_TIME: Final = 1 << 40
 
 
 class Proposal(NamedTuple):
@@ -141,5 +141,19 @@ def parse_change(content: Content) -> tuple[Proposal, Approval]:
     return parsed, parse_approval(approval)
 
 
+def check_times(proposal: Proposal, approval: Approval, issued_at: int) -> None:
+    """Proposed, approved and logged in turn, and before the proposal lapses. Each time is of its
+    own clock, so each may be ahead of the next by `CLOCK_SKEW`.
+
+    Raises `Refused`: change-from-future (ahead of the statement), change-too-late.
+    """
+    if issued_at > proposal.before:
+        raise Refused("change-too-late", f"{issued_at} > {proposal.before}")
+    if max(proposal.proposed_at, approval.approved_at) > issued_at + CLOCK_SKEW:
+        raise Refused("change-from-future")
+    if proposal.proposed_at > approval.approved_at + CLOCK_SKEW:
+        raise Refused("change-too-late", f"{proposal.proposed_at} > {approval.approved_at}")
+
+
 def _is_time(value: object) -> bool:
-    return type(value) is int and 0 <= value < _MAX_TIME
+    return type(value) is int and 0 <= value < MAX_TIME

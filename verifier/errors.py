@@ -150,6 +150,10 @@ class Refused(ZhenglianError):
             "提案已过批准期限，或时间先后不符",
             "the proposal has lapsed, or its times are out of order",
         ),
+        "change-from-future": (
+            "提案或批准的时间晚于当前时间，请检查签署所用电脑的时钟",
+            "proposed or approved in the future: check the clock of the machine that signed",
+        ),
         "change-needs-own-officer": (
             "增加部门密钥权限须有本部门经办人参与",
             "giving a department's keys power takes an officer of that department",

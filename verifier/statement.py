@@ -42,6 +42,7 @@ from verifier.kinds import (
 )
 from verifier.merkle import HASH_SIZE, leaf_hash
 from verifier.states import STATES
+from verifier.times import MAX_TIME
 
 TYP: Final = "zl-s"
 MAX_STATEMENT: Final = 65_535
@@ -52,7 +53,6 @@ MAX_DAY: Final = 2_932_896
 """9999-12-31 as days since 1970-01-01."""
 _ISSUER = re.compile(r"[a-z0-9.-]{1,120}(?:/[a-z0-9-]{1,60}){0,3}/[a-z0-9-]{1,32}", re.ASCII)
 _SUBJECT = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
-_MAX_TIME = 1 << 40
 _CLAIMS = frozenset({ISS, SUB, IAT})
 
 
@@ -156,7 +156,7 @@ def parse_statement(data: bytes) -> Statement:
         raise Refused("statement-malformed", "issuer")
     if type(subject) is not str or not _SUBJECT.fullmatch(subject):
         raise Refused("statement-malformed", "subject")
-    if type(issued_at) is not int or not 0 <= issued_at < _MAX_TIME:
+    if type(issued_at) is not int or not 0 <= issued_at < MAX_TIME:
         raise Refused("statement-malformed", "issued-at")
     return Statement(data, sign1, issuer, subject, issued_at, _parse_content(sign1.payload))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from unicodedata import category
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.city import BUSINESS, ISSUED_AT, ORIGIN, City, seeded, signer
 from tests.decided import DAY, decided, officer_facts, possession
 from tests.verifier.helpers import refused
 from verifier import kinds
+from verifier.authority_facts import is_text
 from verifier.change import (
     MAX_DAYS_OPEN,
     change_content,
@@ -20,7 +22,9 @@ from verifier.change import (
 )
 from verifier.codec import cbor_encode
 from verifier.cose import sign_sign1
+from verifier.judge import CLOCK_SKEW as JUDGES_SKEW
 from verifier.statement import Content, parse_statement
+from verifier.times import CLOCK_SKEW, MAX_TIME
 
 AT = ISSUED_AT + DAY
 FIRST, SECOND, KEEPER = (
@@ -223,21 +227,24 @@ def test_the_operators_key_is_rotated_by_its_officers(city: City) -> None:
     ("at", "before", "approved", "logged", "fine"),
     [
         (AT, AT, AT, AT, True),
-        (AT - 9, AT + 9, AT - 10, AT, False),  # approved before it was proposed
-        (AT - 9, AT + 9, AT + 1, AT, False),  # logged before it was approved
-        (AT - 9, AT - 1, AT - 5, AT, False),  # logged after it lapsed
+        (AT + CLOCK_SKEW, AT + DAY, AT, AT, True),  # an officer's clock is a little ahead
+        (AT - 9, AT + 9, AT + CLOCK_SKEW, AT, True),
+        (AT + CLOCK_SKEW + 1, AT + DAY, AT + 9, AT, "change-from-future"),
+        (AT - 9, AT + 9, AT + CLOCK_SKEW + 1, AT, "change-from-future"),
+        (AT, AT + 9, AT - CLOCK_SKEW - 1, AT, "change-too-late"),  # approved before it was proposed
+        (AT - 9, AT - 1, AT - 5, AT, "change-too-late"),  # logged after it lapsed
         (AT - 9, AT, AT - 5, AT, True),
     ],
 )
 def test_a_proposal_lapses(
-    city: City, at: int, before: int, approved: int, logged: int, fine: bool
+    city: City, at: int, before: int, approved: int, logged: int, fine: bool | str
 ) -> None:
     proposal = proposal_of(at=at, before=before)
     content = change_content(proposal, approval_of(proposal, at=approved))
-    if fine:
+    if isinstance(fine, bool):
         log(city, content, at=logged)
         return
-    with refused("change-too-late"):
+    with refused(fine):
         log(city, content, at=logged)
 
 
@@ -283,7 +290,7 @@ GOOD = {1: ORIGIN, 2: 5, 3: CLOSE, 4: AT, 5: AT + 9, 6: bytes(16)}
         {**GOOD, 3: {1: 2}},
         {**GOOD, 4: -1},
         {**GOOD, 4: True},
-        {**GOOD, 5: 1 << 40},
+        {**GOOD, 4: MAX_TIME - 1, 5: MAX_TIME},
         {**GOOD, 5: AT - 1},
         {**GOOD, 5: AT + MAX_DAYS_OPEN * DAY + 1},
         {**GOOD, 6: bytes(15)},
@@ -434,3 +441,63 @@ def test_the_last_officer_of_a_department_may_leave(city: City) -> None:
     assert city.authorities.officers["market-keeper"].left is not None
     with refused("officers-too-few"):
         decide(city, {"id": "first"}, kinds.OFFICER_LEFT, FIRST, SECOND)
+
+
+# what a fact may be
+
+
+def test_one_skew_for_all() -> None:
+    assert CLOCK_SKEW == JUDGES_SKEW
+
+
+@pytest.mark.parametrize("name", ["from", "until", "overlap"])
+def test_a_time_in_a_fact_is_before_the_year_9000(city: City, name: str) -> None:
+    """A later one would be approved, and then nobody could print the register."""
+    facts = {**new_key(), "replaces": city.departments["market"].kid, "overlap": AT + DAY}
+    last = {**facts, "until": MAX_TIME - 1, name: MAX_TIME - 1, "overlap": MAX_TIME - 1}
+    for wrong in (MAX_TIME, -1, 1 << 62, True):
+        with refused("enrolment-malformed"):
+            decide(city, {**last, name: wrong}, kinds.KEY, KEEPER, SECOND)
+    decide(city, last, kinds.KEY, KEEPER, SECOND)
+
+
+def test_a_compromise_is_dated_within_bounds(city: City) -> None:
+    facts = {"key": city.departments["market"].kid, "act": "compromise", "before": 1, "count": 0}
+    for since in (-1, MAX_TIME, AT + 1):
+        with refused("enrolment-malformed"):
+            told = {**facts, "since": since, "signed": bytes(32)}
+            decide(city, told, kinds.KEY_CHANGED, KEEPER, SECOND)
+
+
+UNSEEN = ["\x1b[2J", "a\nb", "a\u202eb", "a\u200bb", "a\u2028b", "a\u2029b", "a\ue000b", "a\x85b"]
+
+
+@pytest.mark.parametrize("name", [*UNSEEN, " a", "a\u3000", "\u3000", "", "a" * 401])
+def test_a_name_holds_nothing_unseen(city: City, name: str) -> None:
+    rename = {"id": "market", "act": "rename", "zh": "新\u3000名", "en": "New \U00020000\ufe00"}
+    department = {"id": "parks", "zh": "园林", "en": "Parks", "uscc": "x"}
+    department |= {"officers": officer_facts(ORIGIN, {"parks-one": signer("one")})}
+    anchor = {"cert": b"x", "zh": "机构", "en": "CA"}
+    cases = [
+        *((kinds.DEPARTMENT_CHANGED, {**rename, fact: name}) for fact in ("zh", "en")),
+        *((kinds.DEPARTMENT, {**department, fact: name}) for fact in ("zh", "en", "uscc")),
+        *((kinds.CA, {**anchor, fact: name}) for fact in ("zh", "en")),
+        (kinds.KEY, {**new_key("operator"), "scope": [BUSINESS, name]}),
+        (kinds.OFFICER_LEFT, {"id": name}),
+    ]
+    for kind, facts in cases:
+        with refused("enrolment-malformed"):
+            decide(city, facts, kind, FIRST, SECOND)
+    decide(city, rename, kinds.DEPARTMENT_CHANGED, FIRST, SECOND)
+    assert city.authorities.departments[f"{ORIGIN}/market"].zh == "新\u3000名"
+
+
+def test_unseen_is_what_unicode_says() -> None:
+    """The list is written out so that it stays; all of this Python's Unicode is in it, and of what
+    is in it nothing is a letter, a mark or a blank."""
+    for char in map(chr, range(0x110000)):
+        of = category(char)
+        if of in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+            assert not is_text(f"a{char}b"), hex(ord(char))
+        elif of != "Cn":
+            assert is_text(f"a{char}b"), hex(ord(char))

@@ -1,0 +1,10 @@
+"""Bounds of the times that the ledger says, in Unix seconds."""
+
+from typing import Final
+
+MAX_TIME: Final = 221_845_392_000
+"""9000-01-01T00:00Z: a time in the ledger is before it. ISO 8601 writes a year in four digits, and
+so do calendars in software; the thousand years to spare are for offsets from UTC and durations that
+are added. What is logged stays, so a time that nobody can print would stop whoever reads it."""
+CLOCK_SKEW: Final = 300
+"""Seconds by which the clocks of two officers, or of one and the city's, may differ."""
