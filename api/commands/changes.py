@@ -23,6 +23,7 @@ from api.commands.officers import officer_signer
 from api.commands.options import As, Keys, Out
 from api.commands.run import opened
 from api.errors import ServiceError
+from api.keymaking import KeyToMake, key_for
 from api.principals import Principal, Role
 from api.rules.days import china_time
 from api.settings import Settings
@@ -134,7 +135,7 @@ def withdraw_command(change: Id) -> None:
 
 def propose(
     kind: int,
-    facts: Callable[[City], Facts] | Facts,
+    facts: Callable[[City], Facts | KeyToMake] | Facts,
     *,
     officer: str,
     keys: Path,
@@ -142,7 +143,7 @@ def propose(
     days: int = DAYS_OPEN,
 ) -> None:
     """Signs a proposal and brings it in, or writes it to a file. Facts that are a function are
-    asked of the city; the others need none."""
+    asked of the city, and may name a key that has to be made; the others need none."""
     if out is not None and not callable(facts):
         now, signer = int(time.time()), officer_signer(keys, officer)
         raw = sign_proposal(
@@ -160,13 +161,29 @@ def propose(
     with closing(opened()) as city:
         desk = ChangeDesk(city)
         said = facts(city) if callable(facts) else facts
-        raw = desk.draft(kind, said, officer_signer(keys, officer), days=days)
+        signer = officer_signer(keys, officer)
+
+        def draft(facts: Facts) -> bytes:
+            return desk.draft(kind, facts, signer, days=days)
+
+        if isinstance(said, KeyToMake):
+            with key_for(city, said, lambda tried: desk.check(parse_proposal(draft(tried)))) as new:
+                row = _bring(desk, raw := draft(new), out)
+        else:
+            row = _bring(desk, raw := draft(said), out)
         if out is not None:
-            desk.check(parse_proposal(raw))
-            out.write_bytes(raw)
             _written(out, parse_proposal(raw), city)
-            return
-        _tell(city, desk.propose(raw))
+        if row is not None:
+            _tell(city, row)
+
+
+def _bring(desk: ChangeDesk, raw: bytes, out: Path | None) -> Change | None:
+    """To the desk; or to a file, once the desk would take it."""
+    if out is None:
+        return desk.propose(raw)
+    desk.check(parse_proposal(raw))
+    out.write_bytes(raw)
+    return None
 
 
 def _written(out: Path, proposal: Proposal, city: City | None) -> None:

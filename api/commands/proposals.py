@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from api.commands.changes import propose
 from api.commands.officers import read_made
 from api.commands.options import As, Days, Keys, Out
 from api.errors import ServiceError
-from api.keymaking import make_key
+from api.keymaking import KeyToMake
 from api.officers import read_card
 from api.rules.days import CHINA
 from api.signed_lists import compromise_facts
@@ -91,11 +92,16 @@ def key(
     begin, end = _time(start), _time(until)
     certificates = () if chain is None else read_chain(chain)
 
-    def facts(city: City) -> Facts:
-        codes = change_facts.scope_codes(city, slug, scope)  # refused before a key is made
-        cose_key, pop = _key(city, slug, suite, made)
+    def facts(city: City) -> Facts | KeyToMake:
+        codes = change_facts.scope_codes(city, slug, scope)
         start = city.now() if begin is None else begin
-        return change_facts.key(slug, cose_key, pop, codes, start, until=end, chain=certificates)
+
+        def of(cose_key: bytes, pop: bytes) -> Facts:
+            return change_facts.key(
+                slug, cose_key, pop, codes, start, until=end, chain=certificates
+            )
+
+        return _with_key(slug, suite, made, of)
 
     propose(kinds.KEY, facts, officer=officer, keys=keys, out=out, days=days)
 
@@ -128,22 +134,19 @@ def rotate(
     start, end, seconds = _time(at), _time(until), parse_duration(overlap)
     certificates = () if chain is None else read_chain(chain)
 
-    def facts(city: City) -> Facts:
+    def facts(city: City) -> Facts | KeyToMake:
         old = change_facts.signing_key(city, slug) if replaces is None else parse_kid(replaces)
         known = city.authorities.keys.get(old)
         if known is None:
             raise Refused("key-not-enrolled", old.hex())
-        cose_key, pop = _key(city, slug, known.suite.name if suite is None else suite, made)
-        new = change_facts.key(
-            slug,
-            cose_key,
-            pop,
-            sorted(known.scope),
-            city.now() if start is None else start,
-            until=end,
-            chain=certificates,
-        )
-        return change_facts.rotation(new, old, seconds)
+        begin = city.now() if start is None else start
+
+        def of(cose_key: bytes, pop: bytes) -> Facts:
+            scope = sorted(known.scope)
+            new = change_facts.key(slug, cose_key, pop, scope, begin, until=end, chain=certificates)
+            return change_facts.rotation(new, old, seconds)
+
+        return _with_key(slug, known.suite.name if suite is None else suite, made, of)
 
     propose(kinds.KEY, facts, officer=officer, keys=keys, out=out, days=days)
 
@@ -297,15 +300,16 @@ def _time(text: str | None) -> int | None:
     return None if text is None else parse_time(text)
 
 
-def _key(city: City, slug: str, suite: str, made: Path | None) -> tuple[bytes, bytes]:
-    """(COSE_Key, proof of possession), of a file or made here."""
+def _with_key(
+    slug: str, suite: str, made: Path | None, facts: Callable[[bytes, bytes], Facts]
+) -> Facts | KeyToMake:
+    """The facts of a key (COSE_Key, proof of possession) of a file, or of one to be made here."""
     if made is None:
-        new = make_key(city, slug, suite)
-        return new.key, new.pop
+        return KeyToMake(slug, suite, facts)
     department, cose_key, pop = read_made(made)
     if department != slug:
         raise ServiceError("request-invalid", f"{made.name}: {department[:40]}")
-    return cose_key, pop
+    return facts(cose_key, pop)
 
 
 def parse_kid(text: str) -> bytes:

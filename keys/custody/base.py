@@ -23,7 +23,8 @@ class KeyEntry:
 class Custody(Protocol):
     """A keeper of named private keys. Safe to call from several threads.
 
-    A name keeps its key for ever: nothing here replaces or removes one. What is refused raises
+    A name keeps its key for ever: nothing here replaces or removes one (`FileCustody.remove` takes
+    back one that was just made). What is refused raises
     `KeysError` and changes nothing.
     """
 

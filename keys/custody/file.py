@@ -21,6 +21,7 @@ from keys.custody.keyfile import (
     seal,
 )
 from keys.errors import KeysError
+from keys.names import kid
 from keys.signer import SoftwareSigner
 from keys.suites import BY_NAME, suite_named
 
@@ -86,6 +87,18 @@ class FileCustody:
         if file.entry.name != name:
             raise KeysError("key-file-damaged", "the file carries another key's name")
         return file.entry, self._unseal(file)
+
+    def remove(self, name: str, wanted: bytes) -> None:
+        """Removes a signature key for good, if it has the key id `wanted`; `key-not-found`.
+
+        Only for one that was just made and that nobody knows of yet.
+        """
+        with locked(self._folder):
+            entry = read_key_file(self._path(name)).entry
+            if entry.suite not in BY_NAME or kid(BY_NAME[entry.suite], entry.public) != wanted:
+                raise KeysError("key-not-found", name)
+            self._path(name).unlink()
+            sync_folder(self._folder)
 
     def adopt(self, keys: Iterable[tuple[KeyEntry, bytes]]) -> Sequence[KeyEntry]:
         """Writes the keys and secrets that are not here yet; returns those.
