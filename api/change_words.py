@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
+from unicodedata import category
 
+from api.errors import ServiceError
 from api.rules.days import china_time
 from keys.errors import KeysError
 from keys.names import kid as key_id
@@ -41,9 +43,15 @@ _ACTS: Mapping[str, Words] = {
 class _Names:
     """Names as far as they are known: offline, slugs and codes stand for themselves."""
 
-    def __init__(self, authorities: Authorities | None, types: Mapping[str, TypeName]) -> None:
+    def __init__(
+        self,
+        authorities: Authorities | None,
+        types: Mapping[str, TypeName],
+        issuers: Mapping[str, tuple[str, ...]],
+    ) -> None:
         self._authorities = authorities
         self._types = types
+        self._issuers = issuers
 
     def department(self, slug: object) -> Words:
         if slug == OPERATOR:
@@ -79,6 +87,23 @@ class _Names:
             zh[at], en[at] = "自行签发的文件", "documents of its own"
         return "、".join(zh) or "无", ", ".join(en) or "none"
 
+    def others(self, codes: object, slug: object) -> list[Words]:
+        """Of each type that is another department's by the catalogue, whose it is: neither that
+        of `slug` nor of one that was merged into it."""
+        found = []
+        for code in map(str, codes) if isinstance(codes, list) else ():
+            owners = self._issuers.get(code, ())
+            if not owners or slug in {*owners, *map(self._acting, owners)}:
+                continue
+            type_zh, type_en = self.scope([code])
+            names = [self.department(owner) for owner in owners]
+            whose_zh, whose_en = "、".join(zh for zh, _ in names), ", ".join(en for _, en in names)
+            found.append((f"{type_zh}按目录属于{whose_zh}", f"{type_en} belongs to {whose_en}"))
+        return found
+
+    def _acting(self, slug: str) -> str:
+        return slug if self._authorities is None else self._authorities.acting(slug)
+
 
 def describe(
     kind: int,
@@ -86,18 +111,35 @@ def describe(
     *,
     authorities: Authorities | None = None,
     types: Mapping[str, TypeName] | None = None,
+    issuers: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Words:
     """(Chinese, English) of what a change would do, one line each. Facts that do not fit read as
-    they are; characters that do not print (controls, changes of direction) as U+FFFD."""
+    they are; characters that do not print (controls, changes of direction) as U+FFFD.
+
+    `issuers` are the departments whose a type is by the catalogue (`City.type_issuers`).
+    """
     try:
-        zh, en = _WORDS[kind](facts, _Names(authorities, types or {}))
+        zh, en = _WORDS[kind](facts, _Names(authorities, types or {}, issuers or {}))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
         zh, en = f"无法读懂的变更 {facts!r}"[:400], f"a change that cannot be read: {facts!r}"[:400]
     return _printable(zh), _printable(en)
 
 
+def check_readable(kind: int, facts: Facts, *, authorities: Authorities) -> None:
+    """The change can be put into words that print; else `ServiceError` change-unreadable."""
+    try:
+        words = _WORDS[kind](facts, _Names(authorities, {}, {}))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise ServiceError("change-unreadable", type(error).__name__) from error
+    if any(_printable(text) != text for text in words):
+        raise ServiceError("change-unreadable", "characters that do not print")
+
+
 def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+    """Blanks of any width are left: the ideographic space stands in names."""
+    return "".join(
+        char if char.isprintable() or category(char) == "Zs" else "\ufffd" for char in text
+    )
 
 
 def _department(facts: Facts, _: _Names) -> Words:
@@ -125,6 +167,10 @@ def _key(facts: Facts, names: _Names) -> Words:
         zh += f"；附证书链（{len(facts['x5c'])} 张）"
         length = len(facts["x5c"])
         en += f"; with a chain of {length} {noun(length, 'certificate')}"
+    if others := names.others(facts["scope"], facts["dept"]):
+        zh += "；注意，含其他部门的类型：" + "；".join(said for said, _ in others)
+        en += "; NOTE, types of other departments by the catalogue: "
+        en += "; ".join(said for _, said in others)
     return zh, en
 
 

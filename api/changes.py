@@ -12,14 +12,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from api.change_words import check_readable
 from api.city import City
-from api.errors import ServiceError
 from api.city_keys import operator_is_lost
+from api.errors import ServiceError
 from api.principals import Principal, Role
 from api.roll import newest_of
 from api.rules.codes import uscc
+from api.rules.days import iso_time
 from api.signed_lists import check_signed_list
-from api.signers import pick
+from api.signers import NEXT, pick
 from api.tables import CHANGES, ENROLMENTS
 from keys.signer import Signer
 from ledger.model import Appended, Draft
@@ -30,6 +32,7 @@ from verifier.change import (
     Proposal,
     change_content,
     parse_approval,
+    parse_change,
     parse_proposal,
     sign_approval,
     sign_proposal,
@@ -37,10 +40,11 @@ from verifier.change import (
 from verifier.cose import to_be_signed
 from verifier.errors import Refused
 from verifier.evidence import SignatureCheck
-from verifier.keylife import Moment
-from verifier.kinds import DEPARTMENT, DOCUMENT_SCOPE, KEY, KEY_CHANGED
+from verifier.keylife import EnrolledKey, Moment, check_outside, check_standing
+from verifier.kinds import DEPARTMENT, DEPARTMENT_CHANGED, DOCUMENT_SCOPE, KEY, KEY_CHANGED
 from verifier.register import Officer, Register
 from verifier.statement import Content, parse_statement
+from verifier.times import CLOCK_SKEW
 
 OPEN, LOGGED, WITHDRAWN, LAPSED = "open", "logged", "withdrawn", "lapsed"
 STATE_ZH = {OPEN: "待批准", LOGGED: "已入账", WITHDRAWN: "已撤回", LAPSED: "已失效"}
@@ -80,12 +84,13 @@ class ChangeDesk:
     def propose(self, raw: bytes, remember: Remember | None = None) -> Change:
         """Takes a proposal that could take effect now; the same again is the same change.
 
-        Raises as `check`, and change-malformed or a codec's code.
+        Raises as `check`, change-not-open where it was withdrawn, and change-malformed or a
+        codec's code.
         """
         proposal = parse_proposal(raw)
         known = self._find(proposal.digest.hex())
         if known is not None:
-            return known
+            return self._standing(known)
         effect, proposer = self.check(proposal)
         change_id = proposal.digest.hex()
         row = {
@@ -109,14 +114,24 @@ class ChangeDesk:
             known = self._find(change_id)
             if known is None:
                 raise
-            return known
+            return self._standing(known)
+        return change
+
+    def _standing(self, change: Change) -> Change:
+        """One that was withdrawn or has lapsed is over: the same again does not open it."""
+        state = self.state_of(change)
+        if state == WITHDRAWN:
+            raise ServiceError("change-not-open", str(change.id)[:16])
+        if state == LAPSED:
+            raise Refused("change-too-late")
         return change
 
     def check(self, proposal: Proposal) -> tuple[Effect, Officer]:
         """What a proposal would do if it were approved now, and who made it.
 
         Raises `Refused` as `Authorities.enrol`; `ServiceError` code-uscc-invalid,
-        catalogue-unknown-type, change-list-differs, operator-key-last.
+        catalogue-unknown-type, change-list-differs, operator-key-last, change-unreadable, and
+        those of `_check_fits`.
         """
         city, register = self.city, self.city.authorities.register
         if proposal.origin != city.origin:
@@ -130,8 +145,10 @@ class ChangeDesk:
         if proposal.digest in register.done:
             raise Refused("change-replayed", proposal.digest.hex()[:16])
         now = city.now()
-        if not proposal.proposed_at <= now <= proposal.before:
+        if now > proposal.before:
             raise Refused("change-too-late")
+        if proposal.proposed_at > now + CLOCK_SKEW:
+            raise Refused("change-from-future", iso_time(proposal.proposed_at))
         at = Moment(max(register.last.index + 1, city.ledger.size), now)
         effect = RULES[proposal.kind](register, proposal.facts, at)
         if officer.of not in (effect.concerns, OPERATOR):
@@ -139,6 +156,8 @@ class ChangeDesk:
         for check in effect.checks:
             check.run()
         self._check_catalogue(proposal, register)
+        self._check_fits(proposal, register, now)
+        check_readable(proposal.kind, proposal.facts, authorities=city.authorities)
         after = register.copy()
         effect.apply(after)
         self._check_operator(after, now)
@@ -148,7 +167,8 @@ class ChangeDesk:
         """What the ledger's rules leave to the city: codes, types, its own entries."""
         facts = proposal.facts
         if proposal.kind == DEPARTMENT:
-            uscc(facts["uscc"])
+            if uscc(facts["uscc"]) != facts["uscc"]:
+                raise ServiceError("code-uscc-invalid", "blanks, small or wide letters")
         elif proposal.kind == KEY:
             known = {*self.city.type_names, DOCUMENT_SCOPE}
             unknown = [code for code in facts["scope"] if code not in known]
@@ -157,11 +177,33 @@ class ChangeDesk:
         elif proposal.kind == KEY_CHANGED and facts["act"] == "compromise":
             check_signed_list(self.city, register.keys[facts["key"]], facts)
 
+    def _check_fits(self, proposal: Proposal, register: Register, now: int) -> None:
+        """What the ledger's rules would let pass, and nobody can mean; asked again when it is
+        approved, since another change may have come between.
+
+        Raises `ServiceError`: department-uscc-taken, department-names-unchanged, merge-key-missing.
+        """
+        facts, departments = proposal.facts, register.departments
+        if proposal.kind == DEPARTMENT:
+            for each in departments.values():
+                if each.ended is None and each.uscc == facts["uscc"]:
+                    raise ServiceError("department-uscc-taken", each.slug)
+        elif proposal.kind == DEPARTMENT_CHANGED and facts["act"] == "rename":
+            named = departments[register.issuer(facts["id"])]
+            if (named.zh, named.en) == (facts["zh"], facts["en"]):
+                raise ServiceError("department-names-unchanged", named.slug)
+        elif proposal.kind == DEPARTMENT_CHANGED and facts["act"] == "merge":
+            into = register.issuer(facts["into"])
+            if not any(_in_force(key, now) for key in register.keys_of(into)):
+                raise ServiceError("merge-key-missing", facts["into"])
+
     def _check_operator(self, after: Register, now: int) -> None:
         """The operator can still sign the next change; else nobody could ever undo this one."""
         names = self.city.signers.look()
         keys = [key for key in after.keys_of(after.operator_issuer()) if key.kid in names]
         if pick(keys, None, now)[0] is None:
+            if operator_is_lost(self.city):
+                raise ServiceError("city-key-lost", OPERATOR)
             raise ServiceError("operator-key-last")
 
     # deciding
@@ -202,8 +244,6 @@ class ChangeDesk:
         """Both at once, where both officers' keys are at hand: the ledger index."""
         change = self.propose(self.draft(kind, facts, proposer))
         proposal = parse_proposal(change.proposal)
-            if operator_is_lost(self.city):
-                raise ServiceError("city-key-lost", OPERATOR)
         approval = sign_approval(proposal, at=self.city.now(), signer=approver)
         return int(self.approve(change.id, approval).idx)
 
@@ -237,6 +277,8 @@ class ChangeDesk:
             index = max(standing.newest + 1, city.ledger.size)
             after = standing.authorities.copy()
             after.enrol(parse_statement(raw), index)
+            proposal, _ = parse_change(content)
+            self._check_fits(proposal, standing.authorities.register, city.now())
             self._check_operator(after.register, city.now())
 
             def remember(
@@ -296,6 +338,15 @@ class ChangeDesk:
 
 class _ChangedMeanwhile(Exception):
     """Another change was logged first; nothing was written."""
+
+
+def _in_force(key: EnrolledKey, now: int) -> bool:
+    try:
+        check_outside(key, now)
+        check_standing(key, now, index=NEXT)
+    except Refused:
+        return False
+    return True
 
 
 def _check_signature(proposal: Proposal, officer: Officer) -> None:

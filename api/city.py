@@ -246,6 +246,15 @@ class City:
             for kind in types
         }
 
+    @cached_property
+    def type_issuers(self) -> dict[str, tuple[str, ...]]:
+        """Slugs of the departments that the catalogue lets sign a type, by code. A type that every
+        department may sign is not in it."""
+        catalogue = self.catalogue
+        licences = {kind.code: (kind.issuer,) for kind in catalogue.licence_types.values()}
+        credits = {kind.code: kind.issuers for kind in catalogue.credit_types.values()}
+        return {code: slugs for code, slugs in (licences | credits).items() if slugs}
+
     def close(self) -> None:
         self.witnessing.close()
         self.witness_client.close()

@@ -169,6 +169,26 @@ class ServiceError(ZhenglianError):
             "该提案已撤回或已执行",
             "the proposal was withdrawn, or has taken effect",
         ),
+        "change-unreadable": (
+            "该提案无法用文字说明，不能交人批准",
+            "this proposal cannot be put into words, so nobody is asked to approve it",
+        ),
+        "department-uscc-taken": (
+            "另一现有部门已用此统一社会信用代码登记",
+            "another department that stands is enrolled with this unified social credit code",
+        ),
+        "department-names-unchanged": (
+            "部门已是此名称，无须更名",
+            "the department bears these names already",
+        ),
+        "merge-key-missing": (
+            "接收部门没有有效密钥，证照状态将无人签发：请先登记密钥 (change propose key)",
+            "the department that takes over has no key in force: `change propose key` comes first",
+        ),
+        "rotation-overlap-missing": (
+            "未给 --at 时旧密钥须续用一段时间，否则无法批准：--overlap 须大于 0，或给 --at",
+            "without --at the old key must sign on a while: give an --overlap above 0, or --at",
+        ),
         "key-not-compromised": (
             "该密钥未登记为泄露，没有受影响的文书",
             "the key is not reported as compromised: nothing is affected",
@@ -507,6 +527,7 @@ class ServiceError(ZhenglianError):
         "client-exists": 409,
         "client-unknown": 404,
         "city-not-founded": 503,
+        "city-key-lost": 503,
         "city-of-another-version": 503,
         "passphrase-missing": 500,
         "custody-invalid": 500,
@@ -516,6 +537,9 @@ class ServiceError(ZhenglianError):
         "pack-unknown": 404,
         "change-unknown": 404,
         "change-not-open": 409,
+        "department-uscc-taken": 409,
+        "department-names-unchanged": 409,
+        "merge-key-missing": 409,
         "operator-key-last": 409,
         "key-not-compromised": 409,
         "resign-key-missing": 409,
@@ -527,7 +551,6 @@ class ServiceError(ZhenglianError):
         "licence-holder-has-one": 409,
         "licence-renewed": 409,
         "licence-ended": 409,
-        "city-key-lost": 503,
         "licence-not-witnessed": 409,
         "licence-changed-meanwhile": 409,
         "transition-forbidden": 409,

@@ -59,6 +59,7 @@ _REFUSED_STATUS: Mapping[str, int] = {
     "change-altered": 409,
     "change-replayed": 409,
     "change-too-late": 409,
+    "change-from-future": 409,
     "officer-unknown": 403,
     "officer-not-in-office": 403,
     "officer-not-entitled": 403,

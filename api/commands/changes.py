@@ -223,6 +223,7 @@ def _words(proposal: Proposal, city: City | None) -> tuple[str, str]:
         proposal.facts,
         authorities=city.roll.known.authorities,
         types=city.type_names,
+        issuers=city.type_issuers,
     )
 
 

@@ -3,7 +3,7 @@
 import re
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated
 
@@ -19,12 +19,14 @@ from api.commands.options import As, Days, Keys, Out
 from api.errors import ServiceError
 from api.keymaking import KeyToMake
 from api.officers import read_card
+from api.rules.codes import canonical_code
 from api.rules.days import CHINA
 from api.signed_lists import compromise_facts
 from verifier import kinds
 from verifier.errors import Refused
 from verifier.policy import MAX_POLICY
 from verifier.terminal import read_limited
+from verifier.times import MAX_TIME
 
 propose_app = typer.Typer(name="propose", help="提出变更 Propose a change", no_args_is_help=True)
 
@@ -63,7 +65,7 @@ def department(
     cards = [read_card(path.read_text(encoding="utf-8")) for path in card]
     if any(each.of != slug for each in cards):
         raise ServiceError("officer-card-foreign", slug)
-    facts = change_facts.department(slug, zh, en, uscc, cards)
+    facts = change_facts.department(slug, zh, en, canonical_code(uscc), cards)
     propose(kinds.DEPARTMENT, facts, officer=officer, keys=keys, out=out, days=days)
 
 
@@ -132,6 +134,8 @@ def rotate(
 ) -> None:
     """以新密钥替换旧密钥，权限相同 Replace a key by a new one of the same scope."""
     start, end, seconds = _time(at), _time(until), parse_duration(overlap)
+    if start is None and seconds == 0:
+        raise ServiceError("rotation-overlap-missing")
     certificates = () if chain is None else read_chain(chain)
 
     def facts(city: City) -> Facts | KeyToMake:
@@ -322,17 +326,18 @@ def parse_kid(text: str) -> bytes:
 def parse_time(text: str) -> int:
     """Unix seconds of an ISO 8601 day or time; in China where no offset is given.
 
-    Raises `code-date-invalid`.
+    Raises `code-date-invalid`, also of what is before 1970 or not before `MAX_TIME`.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise ServiceError("code-date-invalid", text[:40]) from error
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC) - CHINA
-    if moment.timestamp() < 0:
+        moment = moment.replace(tzinfo=timezone(CHINA))
+    seconds = int(moment.timestamp())
+    if not 0 <= seconds < MAX_TIME:
         raise ServiceError("code-date-invalid", text[:40])
-    return int(moment.timestamp())
+    return seconds
 
 
 def parse_duration(text: str) -> int:

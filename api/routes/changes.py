@@ -174,6 +174,7 @@ def change_json(use: Services, change: Change) -> dict[str, Any]:
         parse_proposal(change.proposal).facts,
         authorities=use.city.roll.known.authorities,
         types=use.city.type_names,
+        issuers=use.city.type_issuers,
     )
     return {
         "id": change.id,

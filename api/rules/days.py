@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 CHINA = timedelta(hours=8)
 EPOCH = date(1970, 1, 1)
+_FIRST, _LAST = "0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59+08:00"
 
 
 def china_day(now: float) -> date:
@@ -35,5 +36,11 @@ def iso_time(seconds: int) -> str:
 
 
 def china_time(seconds: int) -> str:
-    """Unix seconds as ISO 8601 in China: what people are shown, and may type again."""
-    return datetime.fromtimestamp(seconds, timezone(CHINA)).isoformat()
+    """Unix seconds as ISO 8601 in China: what people are shown, and may type again.
+
+    Of any integer: a time that no calendar here holds is after the last one, or before the first.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, timezone(CHINA)).isoformat()
+    except (OverflowError, ValueError, OSError):
+        return f">{_LAST}" if seconds > 0 else f"<{_FIRST}"

@@ -23,6 +23,7 @@ from tests.api.service import PASSPHRASE, settings_of
 from tests.city import signer as city_signer
 from tests.verifier.certificates import NEW_KEY, Made, root
 from verifier.note import COSIGNATURE, make_vkey
+from verifier.times import MAX_TIME
 
 ORIGIN = "officers.zhenglian.example"
 USCC = "11339900MB9900013Q"
@@ -202,6 +203,26 @@ def test_a_rotation(archives: Path) -> None:
         assert (key.scope, key.replaces) == (frozenset({"YZSX"}), bytes.fromhex(old))
 
 
+def test_a_rotation_that_nobody_could_approve(archives: Path) -> None:
+    rotate = ("change", "propose", "rotate", "archives", *ARCHIVES)
+    assert refused(*rotate, "--overlap", "0m") == "rotation-overlap-missing"
+    assert refused(*rotate, "--at", "9999-12-31T23:59") == "code-date-invalid"
+    assert refused(*rotate, "--overlap", "99999999d") == "enrolment-malformed"
+    done(*rotate, "--overlap", "0m", "--at", "2030-01-01")
+    assert len(done("change", "list", "--state", "open").splitlines()) == 1
+
+
+def test_types_of_another_department_are_pointed_out(archives: Path) -> None:
+    """Two of the department alone may decide so; whoever approves is told, and so are they."""
+    key = ("change", "propose", "key", "archives", "--scope", "food-licence", *ARCHIVES)
+    shown = run(*key).output
+    assert "食品经营许可证按目录属于" in shown
+    assert "NOTE, types of other departments by the catalogue: " in shown
+    with closing(city_of(archives)) as city:
+        (owner,) = city.type_issuers[city.catalogue.licence_type("food-licence").code]
+    assert f"belongs to {owner}" in shown
+
+
 def test_a_key_made_first_and_proposed_by_its_file(archives: Path) -> None:
     made = ("key", "make", "archives", "--suite", "es256")
     done(*made, "--out", "made.json")
@@ -265,7 +286,7 @@ def test_officers_come_and_go(archives: Path) -> None:
 
 def test_departments_renamed_merged_and_closed(archives: Path) -> None:
     done("officer", "new", "museum-1", "--of", "museum", "--keys", "museum")
-    names = ("--zh", "博物馆", "--en", "Museum", "--uscc", USCC)
+    names = ("--zh", "博物馆", "--en", "Museum", "--uscc", "11339900mb9900910j")
     card = ("--card", "museum/museum-1.card")
     zoo = ("change", "propose", "department", "zoo", *names, *card, *ONE)
     assert refused(*zoo) == "officer-card-foreign"
@@ -333,7 +354,10 @@ def test_words_that_are_no_kid_time_or_duration(tmp_path: Path) -> None:
     assert parse_time("2026-05-01") == parse_time("2026-05-01T00:00+08:00") == 1_777_564_800
     assert parse_time("2026-04-30T16:00:00Z") == 1_777_564_800
     assert [parse_duration(text) for text in ("0s", "15m", "2h", "1d")] == [0, 900, 7_200, 86_400]
-    for bad in ("", "tomorrow", "2026-13-01", "1960-01-01"):
+    assert parse_time("8999-12-31T23:59:59Z") == MAX_TIME - 1
+    assert parse_time("1970-01-01T08:00") == 0
+    edges = ("0001-01-01T00:00", "9999-12-31T23:59", "9999-12-31T23:59-23:00", "9000-01-01T08:00")
+    for bad in ("", "tomorrow", "2026-13-01", "1960-01-01", *edges):
         with pytest.raises(ServiceError, match="code-date-invalid"):
             parse_time(bad)
     for bad in ("", "15", "m", "-1m", "015m", "1w"):

@@ -8,10 +8,12 @@ from api import change_facts
 from api.change_words import describe
 from api.city import City
 from api.keymaking import make_key
+from api.rules.days import china_time
 from tests.api.service import NOW, card
 from tests.city import signer
 from verifier import kinds
 from verifier.note import COSIGNATURE, make_vkey
+from verifier.times import MAX_TIME
 
 _COURT = make_vkey("court.example", signer("court").public, COSIGNATURE).text()
 POLICY = f"# comments go\nwitness court {_COURT} https://court.example\nquorum court\n"
@@ -100,6 +102,24 @@ def test_what_does_not_fit_is_said_to_be_unreadable(kind: int, facts: dict[str, 
     """Nobody is shown a smooth sentence about facts that mean nothing."""
     zh, en = describe(kind, facts)
     assert ("无法读懂" in zh and "cannot be read" in en) or kind == kinds.OFFICER_LEFT
+
+
+@pytest.mark.parametrize("power", [40, 48, 63, 200, 40_000])
+def test_any_integer_is_shown_as_a_time(power: int) -> None:
+    """Of a register that holds one beyond every calendar, the rest can be read."""
+    for seconds in (1 << power, -(1 << power)):
+        sign = ">9999-12-31T23" if seconds > 0 else "<0001-01-01T00"
+        assert china_time(seconds).startswith(sign)
+    assert china_time(MAX_TIME - 1) == "9000-01-01T07:59:59+08:00"
+    assert china_time(0) == "1970-01-01T08:00:00+08:00"
+
+
+def test_an_ideographic_space_is_read_as_it_is() -> None:
+    assert "新\u3000名" in describe(*_renamed("新\u3000名"))[0]
+
+
+def _renamed(zh: str) -> tuple[int, dict[str, Any]]:
+    return kinds.DEPARTMENT_CHANGED, change_facts.renamed("a", zh, "New")
 
 
 def test_names_cannot_rewrite_what_is_read() -> None:

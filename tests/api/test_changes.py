@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api import change_facts
+from api import change_facts, change_words
 from api.changes import ChangeDesk
 from api.city import City
 from api.keymaking import make_key
@@ -31,8 +31,9 @@ from verifier.change import parse_change, parse_proposal, sign_approval, sign_pr
 from verifier.codec import b64decode, b64encode
 from verifier.errors import Refused
 from verifier.statement import parse_statement
+from verifier.times import CLOCK_SKEW, MAX_TIME
 
-USCC = "11339900MB9900013Q"
+USCC = "11339900MB9900902P"
 ONE, TWO = CHIEFS
 
 
@@ -210,7 +211,7 @@ def of_one_who_left(service: Service) -> bytes:
 
 def early(service: Service) -> bytes:
     raw = draft(service, kinds.DEPARTMENT, department_facts())
-    service.clock.step(-1)
+    service.clock.step(-CLOCK_SKEW - 1)
     return raw
 
 
@@ -218,6 +219,27 @@ def late(service: Service) -> bytes:
     raw = draft(service, kinds.DEPARTMENT, department_facts())
     service.clock.step(7 * DAY + 1)
     return raw
+
+
+def same_names(service: Service) -> bytes:
+    known = service.city.authorities.departments[f"{ORIGIN}/market"]
+    facts = change_facts.renamed("market", known.zh, known.en)
+    return draft(service, kinds.DEPARTMENT_CHANGED, facts)
+
+
+def taken_code(service: Service) -> bytes:
+    known = service.city.authorities.departments[f"{ORIGIN}/market"]
+    return draft(service, kinds.DEPARTMENT, {**department_facts(), "uscc": known.uscc})
+
+
+def into_none(service: Service) -> bytes:
+    decide(service.city, kinds.DEPARTMENT, department_facts())
+    return draft(service, kinds.DEPARTMENT_CHANGED, change_facts.merged("market", "archives"))
+
+
+def far_away(service: Service) -> bytes:
+    facts = change_facts.rotation(key_facts(service.city), officer_key(service), 900)
+    return draft(service, kinds.KEY, {**facts, "overlap": MAX_TIME}, "market-1")
 
 
 def with_stolen_key(service: Service) -> bytes:
@@ -277,7 +299,11 @@ def last_of_two(service: Service) -> bytes:
             "officer-not-entitled",
             403,
         ),
-        (early, "change-too-late", 409),
+        (early, "change-from-future", 409),
+        (same_names, "department-names-unchanged", 409),
+        (taken_code, "department-uscc-taken", 409),
+        (into_none, "merge-key-missing", 409),
+        (far_away, "enrolment-malformed", 422),
         (late, "change-too-late", 409),
         (with_stolen_key, "enrolment-no-possession", 422),
         (resume_what_runs, "key-change-impossible", 409),
@@ -292,6 +318,11 @@ def last_of_two(service: Service) -> bytes:
         ),
         (
             lambda s: draft(s, kinds.DEPARTMENT, {**department_facts(), "uscc": "1"}),
+            "code-uscc-invalid",
+            422,
+        ),
+        (
+            lambda s: draft(s, kinds.DEPARTMENT, {**department_facts(), "uscc": USCC.lower()}),
             "code-uscc-invalid",
             422,
         ),
@@ -411,15 +442,86 @@ def test_a_proposal_lapses(service: Service) -> None:
         listed = service.get("operator", f"/v1/changes?state={state}").json()["changes"]
         assert len(listed) == count
     problem_of(approve(service, shown["id"], in_time), "change-too-late", 409)
+    problem_of(propose(service, raw), "change-too-late", 409)
 
 
-def test_an_approval_from_the_future(service: Service) -> None:
-    shown = proposed(service, kinds.DEPARTMENT, department_facts())
-    raw = b64decode(shown["proposal"], max_bytes=99_999)
-    service.clock.step(60)
-    ahead = approval(service, raw)
-    service.clock.step(-30)
-    problem_of(approve(service, shown["id"], ahead), "change-too-late", 409)
+def test_an_officers_clock_is_a_little_ahead(service: Service) -> None:
+    """Of who proposes and of who approves: both count at once; further ahead, each is told why."""
+    service.clock.step(CLOCK_SKEW)
+    raw = draft(service, kinds.DEPARTMENT, department_facts())
+    service.clock.step(1)
+    far = approval(service, raw)
+    service.clock.step(-CLOCK_SKEW - 1)
+    shown = propose(service, raw).json()
+    problem_of(approve(service, shown["id"], far), "change-from-future", 409)
+    assert approve(service, shown["id"], approval(service, raw)).json()["state"] == "logged"
+
+
+def test_what_another_change_overtook_is_not_logged(service: Service) -> None:
+    """Both were fine when they were proposed."""
+    pair = [department_facts(slug) for slug in ("archives", "museum")]
+    twins = [draft(service, kinds.DEPARTMENT, facts) for facts in pair]
+    merge = draft(service, kinds.DEPARTMENT_CHANGED, change_facts.merged("health", "market"))
+    rename = change_facts.renamed("health", "新名", "New")
+    renames = [draft(service, kinds.DEPARTMENT_CHANGED, rename) for _ in range(2)]
+    ids = [propose(service, raw).json()["id"] for raw in (*twins, merge, *renames)]
+    retire = change_facts.key_changed(officer_key(service), "retire")
+    decide(service.city, kinds.KEY_CHANGED, retire, "market-1")
+    for index in (0, 3):
+        raw = (*twins, merge, *renames)[index]
+        assert approve(service, ids[index], approval(service, raw)).is_success
+    size = service.city.ledger.size
+    for index, code in (
+        (1, "department-uscc-taken"),
+        (2, "merge-key-missing"),
+        (4, "department-names-unchanged"),
+    ):
+        raw = (*twins, merge, *renames)[index]
+        problem_of(approve(service, ids[index], approval(service, raw)), code, 409)
+    assert service.city.ledger.size == size
+
+
+def test_the_code_of_a_department_that_ended_may_be_used_again(service: Service) -> None:
+    uscc = service.city.authorities.departments[f"{ORIGIN}/health"].uscc
+    facts = {**department_facts(), "uscc": uscc}
+    problem_of(
+        propose(service, draft(service, kinds.DEPARTMENT, facts)), "department-uscc-taken", 409
+    )
+    decide(service.city, kinds.DEPARTMENT_CHANGED, change_facts.closed("health"))
+    assert proposed(service, kinds.DEPARTMENT, facts)["state"] == "open"
+
+
+def test_what_cannot_be_put_into_words_is_not_offered(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither facts that the words stumble over nor a letter that this Unicode does not know."""
+    unknown = change_facts.renamed("health", "\U000323b0局", "New")
+    answer = propose(service, draft(service, kinds.DEPARTMENT_CHANGED, unknown))
+    problem_of(answer, "change-unreadable", 422)
+    raw = draft(service, kinds.DEPARTMENT_CHANGED, change_facts.renamed("health", "新名", "New"))
+
+    def stumble(*_: object) -> tuple[str, str]:
+        raise OverflowError
+
+    with monkeypatch.context() as patched:
+        patched.setitem(change_words._WORDS, kinds.DEPARTMENT_CHANGED, stumble)
+        problem_of(propose(service, raw), "change-unreadable", 422)
+    assert propose(service, raw).status_code == 201
+
+
+def test_a_key_over_types_of_others_says_so(service: Service) -> None:
+    city = service.city
+    food, own = (
+        city.catalogue.licence_type(name).code for name in ("food-licence", "birth-certificate")
+    )
+    for scope, said in (([food, own], True), ([own], False)):
+        shown = proposed(service, kinds.KEY, key_facts(city, "health", scope=scope), "health-1")
+        assert ("食品经营许可证按目录属于市场监督管理局" in shown["summary_zh"]) is said
+        assert ("NOTE, types of other departments" in shown["summary_en"]) is said
+        assert shown["summary_zh"].count("按目录属于") == said
+    decide(city, kinds.DEPARTMENT_CHANGED, change_facts.merged("market", "health"))
+    shown = proposed(service, kinds.KEY, key_facts(city, "health", scope=[food]), "health-1")
+    assert "NOTE" not in shown["summary_en"]  # they are its own now
 
 
 # withdrawing
@@ -435,7 +537,7 @@ def test_a_proposal_is_withdrawn(service: Service) -> None:
         assert service.call("keeper", "DELETE", path).status_code == 204
     assert service.get("operator", path).json()["state"] == "withdrawn"
     problem_of(approve(service, shown["id"], approval(service, raw)), "change-not-open", 409)
-    assert propose(service, raw).json()["state"] == "withdrawn"
+    problem_of(propose(service, raw), "change-not-open", 409)
 
 
 def test_what_is_logged_is_not_withdrawn(service: Service) -> None:

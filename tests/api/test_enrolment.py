@@ -39,7 +39,7 @@ from verifier.errors import Refused
 from verifier.kinds import DEPARTMENT, GENESIS, KEY
 from verifier.statement import parse_statement
 
-USCC = "11339900MB9900013Q"
+USCC = "11339900MB9900902P"
 ARCHIVES = ("archives", "档案局", "Archives", USCC)
 MUSEUM = ("museum", "博物馆", "Museum", "11339900MB9900910J")
 
