@@ -90,7 +90,7 @@ def serving_witnesses(app: Starlette, city: City) -> Iterator[None]:
             if folder.exists():
                 try:
                     witness = stack.enter_context(_opened(city, slug))
-                except ZhenglianError as error:
+                except (ZhenglianError, OSError) as error:
                     _log.error("见证人未打开 witness not opened: %s: %s", folder, error)
                     continue
                 mount = Mount(PATH + slug, _Apart(witness, PATH + slug))

@@ -79,8 +79,12 @@ def overview(city: City) -> Overview:
         override="" if logged is None else logged.override,
         quorum_at=_quorum_at(city, standing.final) if asked else None,
         witnesses=city.witnessing.seen,
-        refusal=city.ledger.refusal,
+        refusal=city.ledger.refusal or _unseen(city),
     )
+
+
+def _unseen(city: City) -> LedgerError | None:
+    return LedgerError("ledger-restored-unseen") if city.ledger.restored else None
 
 
 def _quorum_at(city: City, size: int) -> int | None:

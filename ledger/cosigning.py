@@ -158,6 +158,7 @@ class Asker:
             return lines
 
     def _cosign(self, signed: Published, deadline: float) -> dict[VerifierKey, NoteSignature]:
+        rising = True
         for _ in range(_TRIES):
             old = self._size
             if old > signed.size:
@@ -177,7 +178,9 @@ class Asker:
                     raise _Failed(f"claims size {claimed}; {failed}") from failed
                 if claimed > self._size:
                     raise _Failed(f"claims size {claimed} and does not show it")
-            self._size = claimed
+            self._size, rising = claimed, rising and claimed > old
+        if rising:
+            return {}  # other processes bring it on meanwhile: what is signed next is asked for
         raise _Failed(f"{_TRIES} sizes, none of which it stands by")
 
     def _posted(self, signed: Published, old: int, deadline: float) -> HttpAnswer:

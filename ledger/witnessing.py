@@ -44,6 +44,7 @@ _STOPPED: Final = (
     "witnesses hold what this ledger lost: nothing is written any more, see docs/operating.md"
 )
 _STOPS = ("ledger-rolled-back", "ledger-forked")
+_UNSEEN: Final = "ledger-restored-unseen"
 T = TypeVar("T")
 _Lines = dict[VerifierKey, NoteSignature]
 
@@ -76,8 +77,9 @@ class Witnessing:
         self._lines: _Lines = {}  # over it, each verified
         self._not_before = 0.0  # when the next may be asked for
         self._look_again = 0.0  # when a restored ledger may be compared once more
+        self._compared = ""  # with how many it was
         self._inbox: SimpleQueue[tuple[Asker, _Lines] | None] = SimpleQueue()
-        self._news = self._resting = False
+        self._news = self._resting = self._told_unseen = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -118,7 +120,7 @@ class Witnessing:
         askers = self._askers_for(policy)
         restored = self._ledger.restored
         if restored and self._monotonic() < self._look_again:
-            raise LedgerError("ledger-restored-unseen")
+            raise LedgerError(_UNSEEN, self._compared)
         answered: SimpleQueue[tuple[Asker, bool]] = SimpleQueue()
         for asker in askers:
 
@@ -136,7 +138,8 @@ class Witnessing:
         if restored and self._ledger.refusal is None:
             if policy is not None and policy.least() and policy.is_met_by(unseen):
                 self._look_again = self._monotonic() + _AFTER_TROUBLE
-                raise LedgerError("ledger-restored-unseen", f"{good} of {len(askers)}")
+                self._compared = f"{good} of {len(askers)}"
+                raise LedgerError(_UNSEEN, self._compared)
             self._ledger.store.compared()
         if good < len(askers) and self._ledger.refusal is None:
             _log.warning(
@@ -146,8 +149,8 @@ class Witnessing:
             )  # fmt: skip
 
     def _run(self) -> None:
-        self._safely(self._ledger.look_first, None)
         while not self._closed:
+            self._safely(self._ledger.look_first, None)
             self._take(self._safely(self._step, _AFTER_TROUBLE))
 
     def _step(self) -> float:
@@ -257,6 +260,10 @@ class Witnessing:
                 if self._ledger.refusal is None:
                     _log.critical("%s: %s", _STOPPED, error)
                 self._ledger.refuse(error)
+            elif error.code == _UNSEEN:
+                if not self._told_unseen:
+                    _log.warning("%s: %s", error.zh, error)
+                self._told_unseen = True
             else:
                 _log.error("联署中断，稍后再试 asking witnesses was cut short: %s", error)
         except Exception:  # noqa: BLE001 - the thread must outlive it

@@ -124,6 +124,7 @@ class Monitor:
         self._views = self._places(self.log_key.name, self._policy_for(before)[0])
         self._asking.ask(self._views)
         views = [self._follow(now)]
+        self._ask_those_named_since()
         views += [self._look(view, now) for view in self._views]
         self._await(now)
         self._due(now)
@@ -142,6 +143,14 @@ class Monitor:
             views=tuple(views),
             standing=tuple(self._standing),
         )
+
+    def _ask_those_named_since(self) -> None:
+        """The witnesses of a policy that was read just now."""
+        known = {view.name for view in self._views}
+        named = self._places(self.log_key.name, self._policy_for(self.history.size)[0])
+        more = [view for view in named if view.name not in known]
+        self._asking.ask(more)
+        self._views = [*self._views, *more]
 
     # --- the log itself ------------------------------------------------------------------------
 

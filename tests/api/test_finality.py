@@ -369,6 +369,31 @@ def test_a_city_restored_from_an_old_backup_reads_and_does_not_write(
         assert restored.get("market", "/v1/licences").status_code == 200
 
 
+def test_a_restored_city_that_was_not_compared_says_so_everywhere(
+    fresh: Place, app: FastAPI, folder: Path
+) -> None:
+    net, service = fresh
+    service.issue(number=next(NUMBERS))
+    eventually(lambda: final(service))
+    service.client.__exit__(None, None, None)
+    parted(net)
+    old = open_copy(folder, service.clock)
+    with old.store.write() as writer:
+        writer.mark_restored(True)
+        writer.commit()
+    seat(app, old)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        restored = Service(old, client, service.clock, service.keys)
+        body = {"type": "food-licence", "fields": sample("food-licence", next(NUMBERS))}
+        answer = restored.post("market", "/v1/licences", body)
+        assert " of " in problem_of(answer, "ledger-restored-unseen", 503)["detail"]
+        ready = restored.get(None, "/readyz")
+        assert ready.status_code == 503
+        assert "ledger-restored-unseen" in ready.json()["checks"]["failed"]
+        assert "账本停止写入" in restored.get(None, "/").text
+        assert metric(restored, "zhenglian_writing_refused") == 1
+
+
 def test_a_command_that_writes_looks_first(service: Service, tmp_path: Path, net: Net) -> None:
     backup = tmp_path / "backup"
     with service.city.store.write():

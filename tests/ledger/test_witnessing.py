@@ -1,11 +1,12 @@
 """The ledger asks its witnesses: what becomes final, when, and whom nobody waits for."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ledger.cosigning import MAX_ANSWER, HttpAnswer
+from ledger.cosigning import MAX_ANSWER, Asker, HttpAnswer
 from ledger.errors import LedgerError
 from ledger.ledger import Ledger
 from ledger.model import Published
@@ -53,6 +54,28 @@ def meets(ledger: Ledger, policy: Policy) -> set[str]:
 
 
 # what becomes final
+
+
+@pytest.mark.parametrize(("claims", "error"), [([1, 2, 3], ""), ([3, 1, 2], "none of which")])
+def test_a_witness_that_others_bring_on_meanwhile_is_not_at_fault(
+    memory: Store, claims: list[int], error: str
+) -> None:
+    """Two replicas ask at once: each finds it one ahead of what it had said."""
+    left = iter(claims)
+
+    def post(_url: str, _body: bytes, _seconds: float) -> HttpAnswer:
+        return HttpAnswer(409, "text/x.tlog.size", b"%d\n" % next(left))
+
+    def get(_url: str, _seconds: float) -> HttpAnswer:
+        return HttpAnswer(404, "text/plain", b"")
+
+    with Ledger.open(memory, origin=ORIGIN, signers=[SIGNER], clock=clock) as ledger:
+        ledger.append(drafts(0, 5))
+        asker = Asker("https://a.example", ledger, post, get, clock, time.monotonic)
+        assert asker.cosign(ledger.checkpoints()[0], 5) == {}
+    assert error in asker.seen.error
+    assert bool(asker.seen.error) == bool(error)
+    assert next(left, None) is None
 
 
 def test_without_a_policy_what_is_signed_is_final_at_once(memory: Store) -> None:

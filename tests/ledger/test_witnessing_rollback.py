@@ -381,6 +381,28 @@ def test_a_restored_backup_waits_for_enough_witnesses(net: Net, path: Path, poli
     store.close()
 
 
+def test_a_restored_backup_is_compared_again_while_nobody_writes(
+    net: Net, path: Path, policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    grown(net, path, policy, 0, 5)
+    store = opened(path)
+    with store.write() as writer:
+        writer.mark_restored(True)
+        writer.commit()
+    net["audit"].down = net["court"].down = True
+    with net.open(store, policy) as (ledger, witnessing):
+        eventually(lambda: "1 of 3" in caplog.text)
+        with refused("ledger-restored-unseen") as caught:
+            ledger.append(drafts(90, 1))
+        assert caught.value.detail == "1 of 3"
+        net["audit"].down = False
+        witnessing._look_again = 0.0
+        eventually(lambda: not ledger.restored)
+    told = [each for each in caplog.records if "ledger-restored-unseen" in each.getMessage()]
+    assert len(told) == 1, "it is said once"
+    store.close()
+
+
 def test_an_old_backup_that_was_restored_is_found_out_before_it_writes(
     net: Net, restored: Store, policy: Policy
 ) -> None:

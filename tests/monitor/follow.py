@@ -59,7 +59,12 @@ class Following:
     how: dict[str, Any] = field(default_factory=dict)
 
     def start(self, put_with: Callable[[Path, bytes], None] = put) -> Monitor:
-        options = {"log_vkey": self.city.log.key.text(), "reading": READING, **self.how}
+        options = {
+            "log_vkey": self.city.log.key.text(),
+            "reading": READING,
+            "views": lambda origin, policy: self.views,
+            **self.how,
+        }
         reading = options.pop("reading")
         return Monitor(
             self.folder,
@@ -67,7 +72,6 @@ class Following:
             reading,
             clock=lambda: self.now,
             put=put_with,
-            views=lambda origin, policy: self.views,
             **options,
         )
 

@@ -35,7 +35,7 @@ from verifier import kinds
 from verifier.checkpoint import Checkpoint, add_cosignatures, cosign, sign_checkpoint
 from verifier.merkle import leaf_hash
 from verifier.note import NoteSigner, parse_note
-from verifier.policy import parse_policy
+from verifier.policy import Policy, parse_policy
 
 LOG = City()
 LOG.fill(40)
@@ -294,6 +294,22 @@ def test_a_policy_set_later_governs_from_there(tmp_path: Path) -> None:
     city.change(kinds.WITNESSES, {"policy": text})
     one.source.show(shown(city))
     assert codes(one.round()) == ["audit-witnesses-missing"]
+
+
+def test_witnesses_that_the_log_names_are_asked_in_the_first_round(
+    packed: tuple[PackCity, Following],
+) -> None:
+    city, one = packed
+    one.source.show(pack_log(city) | {CHECKPOINT: city.checkpoint(witnesses=2)})
+    note = one.source.files[CHECKPOINT]
+
+    def places(_origin: str, policy: Policy | None) -> list[View]:
+        return [View(name, lambda: note) for name in ([] if policy is None else policy.witnesses)]
+
+    one.how["views"] = places
+    views = one.round().views
+    assert [name for name, *_ in views][1:] == ["audit", "archive", "court"]
+    assert {size for _, size, _ in views} == {len(city.entries)}
 
 
 # --- logs of others ------------------------------------------------------------------------------
