@@ -60,6 +60,8 @@ def init_command(
 ) -> None:
     """建立见证人：生成密钥与状态文件 Make a witness: its keys and its state."""
     check_key_name(name)
+    if "://" in name:
+        raise WitnessSetupError("witness-name", name)
     if len(name.encode()) > _MAX_NAME:
         raise WitnessSetupError("witness-name", f"above {_MAX_NAME} bytes")
     if (folder / STATE).exists():

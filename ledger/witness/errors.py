@@ -111,8 +111,8 @@ class WitnessSetupError(LedgerError):
             "the keys of a log differ in name, or one is given twice",
         ),
         "witness-name": (
-            "见证人名称不合规，或与账本同名",
-            "not a name for a witness, or that of a log",
+            "见证人名称不合规（不写 https://），或与账本同名",
+            "not a name for a witness (no https:// in it), or that of a log",
         ),
     }
 

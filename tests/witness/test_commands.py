@@ -97,7 +97,12 @@ class TestInit:
 
     @pytest.mark.parametrize(
         ("name", "code"),
-        [("", "note-key-name"), ("a b", "note-key-name"), ("w" * 256, "witness-name")],
+        [
+            ("", "note-key-name"),
+            ("a b", "note-key-name"),
+            ("w" * 256, "witness-name"),
+            ("https://w.example", "witness-name"),
+        ],
     )
     def test_under_a_name_for_a_key(self, tmp_path: Path, name: str, code: str) -> None:
         refused(code, "init", name, "--folder", tmp_path / "new")
