@@ -112,6 +112,10 @@ class KeysError(ZhenglianError):
             "another signer process is using this socket",
         ),
         "key-backup-damaged": ("备份文件残缺或被改动", "the backup is truncated or was altered"),
+        "key-backup-of-database": (
+            "这是数据库的备份，请用 zhenglian backup restore",
+            "this is a backup of the database, for `zhenglian backup restore`",
+        ),
         "key-backup-wrong-passphrase": (
             "备份口令错误",
             "wrong passphrase for the backup",

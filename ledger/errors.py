@@ -108,6 +108,10 @@ class LedgerError(ZhenglianError):
             "备份文件残缺或被改动",
             "the backup is cut short or was altered",
         ),
+        "backup-of-custody": (
+            "这是密钥的备份，请用 zhenglian custody restore",
+            "this is a backup of keys, for `zhenglian custody restore`",
+        ),
         "backup-newer": (
             "备份由更新版本的程序制作，请升级程序",
             "the backup is of a newer program; use that one",

@@ -21,7 +21,7 @@ from api.passphrase import BACKUP, NEW, FollowingFile, ask, find_passphrase, wri
 from api.settings import Settings
 from api.signing.server import SignerServer, SigningLog, listening
 from keys.custody import Custody, KeyEntry, SignerService
-from keys.custody.backup import MAX_BACKUP, make_backup, open_backup, restore
+from keys.custody.backup import MAX_BACKUP, check_kind, make_backup, open_backup, restore
 from keys.custody.rekey import change_passphrase
 from keys.names import kid
 from keys.suites import BY_NAME
@@ -95,6 +95,7 @@ def restore_command(
     settings = Settings()
     with file.open("rb") as opened:
         data = opened.read(MAX_BACKUP + 1)
+    check_kind(data)  # before a passphrase is asked for
     backup = open_backup(data, ask(BACKUP, "备份口令 Passphrase of the backup"))
     restored = restore(file_custody(settings, find_passphrase(settings)), backup)
     for entry in restored:

@@ -26,6 +26,8 @@ from keys.suites import suite_named
 
 FORMAT = "zhenglian-custody-backup-1"
 MAX_BACKUP = 64 << 20  # bytes
+_OF_A_DATABASE = b"zhenglian-backup "
+"""How the other kind of backup begins, which bears the same suffix (docs/formats.md)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def make_backup(
 
 
 def open_backup(data: bytes, passphrase: str) -> Backup:
-    """Raises `key-backup-damaged` or `key-backup-wrong-passphrase`."""
+    """Raises `key-backup-damaged` or `key-backup-wrong-passphrase`, and as `check_kind`."""
+    check_kind(data)
     checked_passphrase(passphrase)
     try:
         made_at, entries, lock, line, box = _parse(data)
@@ -75,6 +78,12 @@ def open_backup(data: bytes, passphrase: str) -> Backup:
     except Exception as error:  # cbor2 lets ValueError, TypeError … through
         raise KeysError("key-backup-damaged", "content") from error
     return Backup(made_at, tuple(entries), privates)
+
+
+def check_kind(data: bytes) -> None:
+    """Raises `key-backup-of-database` for a backup of the other kind; needs no passphrase."""
+    if data.startswith(_OF_A_DATABASE):
+        raise KeysError("key-backup-of-database")
 
 
 def restore(custody: FileCustody, backup: Backup) -> Sequence[KeyEntry]:

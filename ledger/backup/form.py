@@ -25,6 +25,8 @@ MAX_FRAME = 64 << 20  # bytes of CBOR
 BLOCK_BYTES = 4 << 20  # of CBOR, beyond which a block of several rows is parted
 
 _MAGIC = b"zhenglian-backup "
+_OF_CUSTODY = b'{"format":"zhenglian-custody-'
+"""How the other kind of backup begins, which bears the same suffix (docs/formats.md)."""
 _MAX_FIRST_LINE = 32
 _LENGTH = Struct(">I")
 _DIGEST = 32
@@ -115,7 +117,8 @@ class BackupReader:
     """Reads from `file`: `contents` is there at once; `blocks` gives the rows, and having given
     all of them has seen the end.
 
-    Raises `backup-damaged`, `backup-newer`; what reading the file raises passes through.
+    Raises `backup-damaged`, `backup-newer`, `backup-of-custody`; what reading the file raises
+    passes through.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -154,6 +157,8 @@ class BackupReader:
     def _first_line(self) -> None:
         line = self._file.readline(_MAX_FIRST_LINE)
         self._took(line)
+        if line.startswith(_OF_CUSTODY):
+            raise LedgerError("backup-of-custody")
         number = line.removeprefix(_MAGIC).removesuffix(b"\n")
         if line != _MAGIC + number + b"\n" or not number.isdigit() or number.startswith(b"0"):
             raise LedgerError("backup-damaged", "not a backup")

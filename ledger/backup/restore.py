@@ -16,7 +16,8 @@ from ledger.stores.sql import METADATA
 def check(file: BinaryIO, *, log_keys: LogKeys, progress: Progress | None = None) -> Backup:
     """Every check of a backup, without a database.
 
-    Raises `backup-damaged`, `backup-newer`, and what `ledger.backup.make.make` raises of rows.
+    Raises `backup-damaged`, `backup-newer`, `backup-of-custody`, and what `ledger.backup.make.make`
+    raises of rows.
     """
     backup = BackupReader(file)
     inspection = Inspection(backup.contents, log_keys)

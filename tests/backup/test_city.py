@@ -200,6 +200,25 @@ def test_refusals_of_the_commands(run: Run, folder: Path, tmp_path: Path) -> Non
     assert run(there, "backup", "check", str(tmp_path / "absent"))[0] == 2
 
 
+def test_a_backup_of_the_other_kind_is_named_with_its_command(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    of_keys, of_rows = tmp_path / "keys.zlbackup", tmp_path / "rows.zlbackup"
+    own = {"BACKUP_PASSPHRASE": "of the backup", "PASSPHRASE": PASSPHRASE}
+    assert run(folder, "custody", "backup", str(of_keys), **own)[0] == 0
+    assert run(folder, "backup", "make", str(of_rows))[0] == 0
+    there = tmp_path / "there"
+    for words in (("backup", "check"), ("backup", "restore")):
+        status, said = run(there, *words, str(of_keys))
+        assert (status, "[backup-of-custody]" in said) == (2, True)
+        assert "zhenglian custody restore" in said
+    for given in (own, {}):  # known before any passphrase is asked for
+        status, said = run(there, "custody", "restore", str(of_rows), **given)
+        assert (status, "[key-backup-of-database]" in said) == (2, True)
+        assert "zhenglian backup restore" in said
+    assert not (there / "custody").exists()
+
+
 def test_a_backup_that_fails_leaves_no_file(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
