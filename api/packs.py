@@ -113,9 +113,11 @@ def make_shelf(city: City) -> PackShelf:
 
 
 def update_from(city: City, held: bytes, new: bytes) -> bytes:
-    """The update from one pack of this city to another, later one."""
-    sizes = [checkpoint_in(pack).size for pack in (held, new)]
-    return make_update(held, new, city.ledger.consistency_proof(*sizes))
+    """The update from one pack of this city to another, later one; `pack-older` unless it is."""
+    old, size = (checkpoint_in(pack).size for pack in (held, new))
+    if size < old:
+        raise Refused("pack-older", f"{size} < {old}")
+    return make_update(held, new, city.ledger.consistency_proof(old, size))
 
 
 class PackCache:

@@ -216,8 +216,9 @@ def test_issue_stop_pack_verify_export(
     assert is_update(update.read_bytes())
     assert cli.run("pack", "verify", str(update), "--since", str(kept)) == 0
     assert cli.run("pack", "update", str(kept), "--from", str(update), "--vkey", vkey) == 0
-    assert cli.run("pack", "update", str(kept), "--from", str(update)) == 1
     capsysbinary.readouterr()
+    assert cli.run("pack", "update", str(kept), "--from", str(update), "--json") == 0
+    assert json.loads(capsysbinary.readouterr().out)["code"] == "unchanged"
 
     code = tmp_path / "code.txt"
     code.write_text(issued["qr"])

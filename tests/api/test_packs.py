@@ -12,7 +12,7 @@ from api import change_facts
 from api.city import City
 from api.errors import ServiceError
 from api.pack_shelf import PackShelf
-from api.packs import PackCache, make_pack, packs_folder
+from api.packs import PackCache, make_pack, packs_folder, update_from
 from api.signed_lists import compromise_facts
 from tests.api.service import (
     CHIEFS,
@@ -271,6 +271,14 @@ def test_an_update_from_a_pack_nobody_kept(service: Service) -> None:
         problem_of(service.get(None, f"/v1/pack/updates/{digest}"), "pack-unknown", 404)
     for wrong in ("x", "A" * 64, "0" * 63, "0" * 65):
         problem_of(service.get(None, f"/v1/pack/updates/{wrong}"), "request-invalid", 422)
+
+
+def test_a_ledger_behind_a_pack_makes_no_update_from_it(service: Service) -> None:
+    """A database restored from a backup that is older than what a counter holds."""
+    old = service.get(None, "/v1/pack").content
+    service.issue()
+    with pytest.raises(Refused, match="^pack-older"):
+        update_from(service.city, make_pack(service.city), old)
 
 
 def test_packs_outlive_the_process_but_not_their_use(service: Service) -> None:
