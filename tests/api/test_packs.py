@@ -277,7 +277,7 @@ def test_a_ledger_behind_a_pack_makes_no_update_from_it(service: Service) -> Non
     """A database restored from a backup that is older than what a counter holds."""
     old = service.get(None, "/v1/pack").content
     service.issue()
-    with pytest.raises(Refused, match="^pack-older"):
+    with pytest.raises(Refused, match=r"^pack-older"):
         update_from(service.city, make_pack(service.city), old)
 
 
