@@ -92,9 +92,7 @@ class Signers:
         if signer is not None:
             return signer
         with self._lock:
-            if (
-                kid in self._open
-            ):  # by whoever had the lock: opening takes the better part of a second
+            if kid in self._open:  # whoever had the lock has opened it
                 return self._open[kid]
             name = self._names.get(kid) or self.look().get(kid)
             if name is None:
