@@ -13,13 +13,13 @@ from sqlalchemy import inspect
 from api.city import City
 from api.custody import city_custody, file_custody
 from api.errors import ServiceError
-from api.roll import newest_of
+from api.roll import Roll, newest_of
 from api.settings import Settings
 from api.tables import ENROLMENTS
 from ledger.stores import open_store
 from ledger.stores.base import Store
 from ledger.stores.sql import translated
-from verifier.authorities import OPERATOR
+from verifier.authorities import OPERATOR, Authorities, EnrolledKey
 
 LOG_KEY, LOG_PQ_KEY, KEK, PSEUDONYM = "log", "log-pq", "kek", "pseudonym"
 _SQLITE = "sqlite:///"
@@ -43,6 +43,14 @@ def is_founded(settings: Settings) -> bool:
         return inspect(connection).has_table(ENROLMENTS.name) and newest_of(connection) >= 0
 
 
+def founded_authorities(settings: Settings) -> Authorities | None:
+    """Who may sign, by the database of the settings; None where no city stands there."""
+    if not is_founded(settings) or (store := existing_store(settings)) is None:
+        return None
+    with closing(store), translated():
+        return Roll(store).current().authorities
+
+
 def check_not_lost(settings: Settings) -> None:
     """Raises `city-key-lost`, naming them, where a founded city lacks keys; opens none."""
     lost = list(_missing(settings))
@@ -52,13 +60,17 @@ def check_not_lost(settings: Settings) -> None:
 
 def operator_is_lost(city: City) -> bool:
     """Whether keys of the operator may sign, by the ledger, and none of these is in custody."""
-    authorities = city.authorities
-    usable = [
+    usable = {
         key.kid
-        for key in authorities.keys_of(city.issuer(OPERATOR))
-        if not key.is_suspended and key.retired is None and key.compromise is None
-    ]
-    return bool(usable) and not city.signers.look().keys() & set(usable)
+        for key in city.authorities.keys_of(city.issuer(OPERATOR))
+        if may_sign(key) and not key.is_suspended
+    }
+    return bool(usable) and not city.signers.look().keys() & usable
+
+
+def may_sign(key: EnrolledKey) -> bool:
+    """Now, later, or once it is resumed."""
+    return key.retired is None and key.compromise is None
 
 
 def _missing(settings: Settings) -> Iterator[str]:

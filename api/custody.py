@@ -37,12 +37,17 @@ def city_custody(settings: Settings, files: FileCustody) -> Custody:
     newest = open_custody(settings, files)
     older: list[Custody] = []
     if settings.former_custody:
-        former = {"custody": settings.former_custody, "pin": settings.former_pin}
-        kept = settings.model_copy(update=former)
-        older.append(open_custody(kept, files, pin_variable="ZHENGLIAN_FORMER_PIN"))
+        older.append(open_former(settings, files))
     if files is not newest and files not in older:
         older.append(files)
     return SeveralCustody(newest, *older) if older else newest
+
+
+def open_former(settings: Settings, files: FileCustody) -> Custody:
+    """`ZHENGLIAN_FORMER_CUSTODY`. Raises as `open_custody`."""
+    former = {"custody": settings.former_custody, "pin": settings.former_pin}
+    kept = settings.model_copy(update=former)
+    return open_custody(kept, files, pin_variable="ZHENGLIAN_FORMER_PIN")
 
 
 def open_custody(

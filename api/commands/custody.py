@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from api.backup_gaps import gaps
 from api.custody import FILE, city_custody, effort_of, file_custody, open_custody
 from api.errors import ServiceError
 from api.observe import log_warnings_only
@@ -30,6 +31,9 @@ from verifier.plural import noun
 custody_app = typer.Typer(
     name="custody", help="密钥保管：清单、口令、备份 Custody of keys", no_args_is_help=True
 )
+_ELSEWHERE = """令牌中的密钥按厂商的办法备份；签名进程的，以其用户运行 zhenglian custody backup。
+Keys on a token are backed up by its maker's means, those behind a signer by
+`zhenglian custody backup` as the signer's user."""
 _console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -74,7 +78,7 @@ def passphrase_command() -> None:
 def backup_command(
     file: Annotated[Path, typer.Argument(help="备份文件，不得已存在 File to write, a new one")],
 ) -> None:
-    """备份全部密钥文件，另设口令 Back up all key files into one, under its own passphrase."""
+    """备份全部密钥文件，另设口令 Back up all key files into one; other keys are named."""
     settings = Settings()
     custody = file_custody(settings, find_passphrase(settings))
     count = sum(1 for _ in custody.list())
@@ -85,6 +89,11 @@ def backup_command(
     write_private(file, data)
     kept = len(open_backup(data, passphrase).entries)
     _console.print(f"{file}: {kept} 个密钥 {noun(kept, 'key')}")
+    left_out = list(gaps(settings, custody))
+    for gap in left_out:
+        _console.print(f"不在备份中 not in this backup: {gap.what} · {gap.where}", markup=False)
+    if left_out:
+        _console.print(_ELSEWHERE)
 
 
 @custody_app.command("restore")
