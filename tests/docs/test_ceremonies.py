@@ -218,7 +218,7 @@ def test_refusals_are_shown() -> None:
     for code in (
         "change-own-approval", "change-replayed", "change-needs-own-officer", "key-exists",
         "key-wrong-passphrase", "key-backup-wrong-passphrase", "hsm-wrong-pin",
-        "officer-not-in-office", "found-officers-missing",
+        "officer-not-in-office", "found-officers-missing", "city-key-lost",
     ):  # fmt: skip
         assert f"[{code}]\n```" in text, code
 
