@@ -23,8 +23,9 @@ class Gap(NamedTuple):
     where: str
 
 
-def gaps(settings: Settings, files: FileCustody) -> Iterator[Gap]:
-    """Of signature keys in tokens and behind signers, and of those that the ledger counts on.
+def gaps(settings: Settings, files: FileCustody, at: int) -> Iterator[Gap]:
+    """Of signature keys in tokens and behind signers, and of those that by the ledger may sign at
+    Unix time `at` or later.
 
     What does not answer is a gap too: a backup is made of what there is.
     """
@@ -60,7 +61,8 @@ def gaps(settings: Settings, files: FileCustody) -> Iterator[Gap]:
         if name not in names:
             yield Gap(name, where)
     for key in authorities.keys.values():
-        if may_sign(key) and key.kid not in held:
+        over = key.valid_until is not None and key.valid_until < at
+        if may_sign(key) and not over and key.kid not in held:
             department = key.issuer.rpartition("/")[2]
             yield Gap(f"{department} ({key.suite.name}, {key.kid.hex()})", where)
 

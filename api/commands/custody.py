@@ -85,11 +85,12 @@ def backup_command(
     if not count:
         raise ServiceError("custody-nothing-to-back-up", str(settings.data / "custody"))
     passphrase = ask(BACKUP, "备份口令 Passphrase of the backup", twice=True)
-    data = make_backup(custody, passphrase, made_at=int(time.time()), effort=effort_of(settings))
+    now = int(time.time())
+    data = make_backup(custody, passphrase, made_at=now, effort=effort_of(settings))
     write_private(file, data)
     kept = len(open_backup(data, passphrase).entries)
     _console.print(f"{file}: {kept} 个密钥 {noun(kept, 'key')}")
-    left_out = list(gaps(settings, custody))
+    left_out = list(gaps(settings, custody, now))
     for gap in left_out:
         _console.print(f"不在备份中 not in this backup: {gap.what} · {gap.where}", markup=False)
     if left_out:

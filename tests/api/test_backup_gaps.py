@@ -1,15 +1,22 @@
 """`zhenglian custody backup` names the keys that it does not hold, and where they are."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from api import change_facts
+from api.backup_gaps import gaps
 from api.cli import app
+from api.custody import file_custody
+from api.founding import open_city
+from api.keymaking import make_key
 from keys.custody import FileCustody, SignerService
 from keys.errors import KeysError
-from tests.api.service import found_city, settings_of
+from tests.api.service import PASSPHRASE, decide, found_city, settings_of
+from verifier.kinds import KEY
 
 PLACE = "socket:/run/signer.sock"
 NOT_IN = "不在备份中 not in this backup: "
@@ -98,3 +105,18 @@ def test_a_damaged_database_stops_no_backup(town: Town) -> None:
     made, missing = town.backup(CUSTODY=PLACE)
     assert "2 个密钥" in made
     assert "未与账本比对" in missing
+
+
+def test_a_key_whose_time_is_over_is_not_missed(town: Town) -> None:
+    rotation = change_facts.rotation
+    city = open_city(town.settings)
+    made = make_key(city, "operator", "ed25519")
+    new = change_facts.key("operator", made.key, made.pop, [], city.now())
+    decide(city, KEY, rotation(new, change_facts.signing_key(city, "operator"), 3_600))
+    city.close()
+    files = file_custody(town.settings, PASSPHRASE)
+    town.settings.custody = "file"
+    now = int(time.time())
+    for hours, missing in ((0, ["operator", "operator"]), (2, ["operator"])):
+        found = [gap.what.split()[0] for gap in gaps(town.settings, files, now + hours * 3_600)]
+        assert found == ["log", "log-pq", *missing]
