@@ -124,8 +124,5 @@ def _line(event: KeyEvent) -> str:
 
 
 def _day(at: int) -> str:
-    """The day in China; a time beyond the calendar as its seconds."""
-    try:
-        return (datetime.fromtimestamp(at, UTC) + timedelta(seconds=CHINA)).date().isoformat()
-    except (OverflowError, ValueError, OSError):
-        return str(at)
+    """The day in China; a statement's time is before `MAX_TIME`."""
+    return (datetime.fromtimestamp(at, UTC) + timedelta(seconds=CHINA)).date().isoformat()
