@@ -141,12 +141,12 @@ def _try_genesis(
     random: Callable[[int], bytes],
 ) -> None:
     """Enrols a genesis of keys that nobody keeps: raises what the real one would."""
-    if len(officers) < OFFICERS_NEEDED:
-        raise ServiceError("found-officers-missing", f"{len(officers)} / {OFFICERS_NEEDED}")
     log, log_pq, operator = (
         SoftwareSigner(known, known.generate())
         for known in map(suite_named, ("ed25519", "ml-dsa-44", suite))
     )
+    if len(officers) < OFFICERS_NEEDED:
+        raise ServiceError("found-officers-missing", f"{len(officers)} / {OFFICERS_NEEDED}")
     raw = sign_statement(
         _genesis_content(settings, officers, log, log_pq, operator),
         issuer=f"{settings.origin}/{OPERATOR}",
