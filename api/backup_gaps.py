@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from api.city_keys import KEK, LOG_KEY, LOG_PQ_KEY, PSEUDONYM, founded_authorities, may_sign
+from api.city_keys import KEK, LOG_KEY, LOG_PQ_KEY, PSEUDONYM, founded_authorities
 from api.custody import FILE, open_custody, open_former
 from api.settings import Settings
-from api.signers import is_signing_key
+from api.signers import is_signing_key, may_sign_from
 from keys.custody import Custody, FileCustody
 from keys.errors import ZhenglianError
 from keys.names import kid
@@ -61,8 +61,7 @@ def gaps(settings: Settings, files: FileCustody, at: int) -> Iterator[Gap]:
         if name not in names:
             yield Gap(name, where)
     for key in authorities.keys.values():
-        over = key.valid_until is not None and key.valid_until < at
-        if may_sign(key) and not over and key.kid not in held:
+        if may_sign_from(key, at) and key.kid not in held:
             department = key.issuer.rpartition("/")[2]
             yield Gap(f"{department} ({key.suite.name}, {key.kid.hex()})", where)
 

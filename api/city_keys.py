@@ -15,11 +15,12 @@ from api.custody import city_custody, file_custody
 from api.errors import ServiceError
 from api.roll import Roll, newest_of
 from api.settings import Settings
+from api.signers import has_power
 from api.tables import ENROLMENTS
 from ledger.stores import open_store
 from ledger.stores.base import Store
 from ledger.stores.sql import translated
-from verifier.authorities import OPERATOR, Authorities, EnrolledKey
+from verifier.authorities import OPERATOR, Authorities
 
 LOG_KEY, LOG_PQ_KEY, KEK, PSEUDONYM = "log", "log-pq", "kek", "pseudonym"
 _SQLITE = "sqlite:///"
@@ -38,17 +39,24 @@ def is_founded(settings: Settings) -> bool:
     store = existing_store(settings)
     if store is None:
         return False
-    with closing(store), store.read() as reader, translated():
-        connection = reader.connection
-        return inspect(connection).has_table(ENROLMENTS.name) and newest_of(connection) >= 0
+    with closing(store):
+        return _has_genesis(store)
 
 
 def founded_authorities(settings: Settings) -> Authorities | None:
     """Who may sign, by the database of the settings; None where no city stands there."""
-    if not is_founded(settings) or (store := existing_store(settings)) is None:
+    store = existing_store(settings)
+    if store is None:
         return None
     with closing(store), translated():
-        return Roll(store).current().authorities
+        return Roll(store).current().authorities if _has_genesis(store) else None
+
+
+@translated()
+def _has_genesis(store: Store) -> bool:
+    with store.read() as reader:
+        connection = reader.connection
+        return inspect(connection).has_table(ENROLMENTS.name) and newest_of(connection) >= 0
 
 
 def check_not_lost(settings: Settings) -> None:
@@ -60,17 +68,8 @@ def check_not_lost(settings: Settings) -> None:
 
 def operator_is_lost(city: City) -> bool:
     """Whether keys of the operator may sign, by the ledger, and none of these is in custody."""
-    usable = {
-        key.kid
-        for key in city.authorities.keys_of(city.issuer(OPERATOR))
-        if may_sign(key) and not key.is_suspended
-    }
+    usable = {key.kid for key in city.authorities.keys_of(city.issuer(OPERATOR)) if has_power(key)}
     return bool(usable) and not city.signers.look().keys() & usable
-
-
-def may_sign(key: EnrolledKey) -> bool:
-    """Now, later, or once it is resumed."""
-    return key.retired is None and key.compromise is None
 
 
 def _missing(settings: Settings) -> Iterator[str]:

@@ -45,7 +45,7 @@ from verifier.policy import Policy, parse_policy
 SLUGS: Final = ("market", "police", "land")
 NEEDED: Final = 2
 PATH: Final = "/demo/witness/"
-_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not listened on
 _log = logging.getLogger("zhenglian.demo")
 
 

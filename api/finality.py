@@ -45,7 +45,8 @@ class Overview:
 
     `quorum_at` is the time in the latest cosignature of the final checkpoint (Unix seconds; None
     without witnesses). `override` is the reason of an override policy in force, "" otherwise;
-    `refusal` why nothing is written any more, if so. `witnesses` is what this process knows.
+    `refusal` why nothing is written any more, or yet, if so; `restored` is as in `Standing`;
+    `witnesses` is what this process knows.
     """
 
     signed: int
@@ -57,6 +58,7 @@ class Overview:
     quorum_at: int | None
     witnesses: tuple[WitnessSeen, ...]
     refusal: LedgerError | None
+    restored: bool
 
     @property
     def pending(self) -> int:
@@ -67,6 +69,7 @@ def overview(city: City) -> Overview:
     """As of now. Raises what reading the ledger raises."""
     standing = city.ledger.standing()
     since = standing.pending_since
+    unseen = LedgerError("ledger-restored-unseen") if standing.restored else None
     behind = 0 if since is None else max(0, int(city.clock() - since / 1000))
     logged = city.authorities.policy_at(standing.signed)
     asked = logged is not None and logged.policy.least() > 0
@@ -79,12 +82,9 @@ def overview(city: City) -> Overview:
         override="" if logged is None else logged.override,
         quorum_at=_quorum_at(city, standing.final) if asked else None,
         witnesses=city.witnessing.seen,
-        refusal=city.ledger.refusal or _unseen(city),
+        refusal=city.ledger.refusal or unseen,
+        restored=standing.restored,
     )
-
-
-def _unseen(city: City) -> LedgerError | None:
-    return LedgerError("ledger-restored-unseen") if city.ledger.restored else None
 
 
 def _quorum_at(city: City, size: int) -> int | None:

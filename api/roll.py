@@ -68,7 +68,7 @@ class Roll:
             authorities.enrol(parse_statement(row.statement), row.idx)
         authorities.settle_all()
         enrolled = {**known.enrolled, **{row.idx: row.statement for row in rows}}
-        return Standing(rows[-1].idx, enrolled, authorities.copy())
+        return Standing(rows[-1].idx, enrolled, authorities)
 
 
 def newest_of(connection: Connection) -> int:

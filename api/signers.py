@@ -79,8 +79,7 @@ class Signers:
         installed here is warned of: the others sign without it."""
         names = self.look()
         for key in authorities.keys.values():
-            over = key.valid_until is not None and key.valid_until < at
-            if key.kid in names and key.retired is None and key.compromise is None and not over:
+            if key.kid in names and may_sign_from(key, at):
                 try:
                     self.open(key.kid)
                 except Refused as error:
@@ -109,7 +108,7 @@ class Signers:
         """The department's enrolled keys that are in this custody, in the order of enrolment."""
         keys = authorities.keys_of(f"{authorities.origin}/{department}")
         names = self._names
-        if any(key.kid not in names and _has_power(key) for key in keys):
+        if any(key.kid not in names and has_power(key) for key in keys):
             names = self.look()
         return [key for key in keys if key.kid in names]
 
@@ -142,7 +141,7 @@ def pick(
     keys: Iterable[EnrolledKey], type_code: str | None, at: int
 ) -> tuple[EnrolledKey | None, int, int]:
     """(the key that signs at `at`, since when, until before when). Pure."""
-    usable = [key for key in keys if _has_power(key)]
+    usable = [key for key in keys if has_power(key)]
     edges = [key.valid_from for key in usable]
     edges += [key.valid_until + 1 for key in usable if key.valid_until is not None]
     start = max((edge for edge in edges if edge <= at), default=0)
@@ -164,15 +163,25 @@ def check_power(drafts: Iterable[Draft], authorities: Authorities) -> None:
         key = authorities.keys.get(kid)
         if key is None:
             raise Refused("key-not-enrolled", kid.hex())
-        if _has_power(key) and not key.suspended and key.replaced_by is None:
+        if has_power(key) and not key.suspended and key.replaced_by is None:
             continue  # nothing has befallen it since it was chosen
         statement = parse_statement(draft.entry)
         check_scope(statement, key)
         check_standing(key, statement.issued_at, index=NEXT)
 
 
-def _has_power(key: EnrolledKey) -> bool:
-    return not key.is_suspended and key.retired is None and key.compromise is None
+def has_power(key: EnrolledKey) -> bool:
+    """Now, if it is in force."""
+    return not key.is_suspended and _is_kept(key)
+
+
+def may_sign_from(key: EnrolledKey, at: int) -> bool:
+    """At Unix time `at` or later, perhaps once it is resumed."""
+    return _is_kept(key) and (key.valid_until is None or at <= key.valid_until)
+
+
+def _is_kept(key: EnrolledKey) -> bool:
+    return key.retired is None and key.compromise is None
 
 
 def _why_none(

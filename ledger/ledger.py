@@ -226,12 +226,12 @@ class Ledger:
             return Checkpoints(self._published(reader), self._final_known(reader))
 
     def standing(self) -> Standing:
-        """Sizes of head, signed and final tree. Error: `ledger-not-published`."""
+        """Of head, signed and final tree. Error: `ledger-not-published`."""
         with self.store.read() as reader:
             head = reader.head().size
             signed, final = self._published(reader).size, self._final_size(reader)
             since = reader.logged_at(final) if final < head else None
-            return Standing(head, signed, final, since)
+            return Standing(head, signed, final, since, reader.restored())
 
     def finality(self, index: int) -> Finality:
         """Whether the final checkpoint covers the entry at `index`; one that is not published yet,

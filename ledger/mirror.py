@@ -124,7 +124,8 @@ def mirror(
         target.mkdir(parents=True, exist_ok=True)
         with locked(target):
             try:
-                seen.keep(note, new)
+                if not _is_held(target, note):
+                    seen.keep(note, new)
                 demands.witnessed(note)
                 run = _Run(patient, target, note, new, seen, progress, readers, zipped)
                 return run.run(demands)
@@ -388,6 +389,12 @@ class _Run:
             for n in self._full(level, before):
                 for path in (tile_path(level, n), *([] if level else [entries_path(n)])):
                     shutil.rmtree(self.folder / (path + ".p"), ignore_errors=True)
+
+
+def _is_held(folder: Path, note: bytes) -> bool:
+    """Whether this very checkpoint is the mirror's, as at most runs."""
+    path = folder / CHECKPOINT
+    return path.exists() and path.read_bytes() == note
 
 
 def _signed(name: str, note: bytes, demands: Demands) -> Signed:

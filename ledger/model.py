@@ -58,13 +58,15 @@ class Checkpoints(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where a ledger stands, of one snapshot: tree sizes, and when the first entry that is not
-    final yet was logged (milliseconds since 1970; None where there is none)."""
+    """Where a ledger stands, of one snapshot: tree sizes, when the first entry that is not final
+    yet was logged (milliseconds since 1970; None where there is none), and whether a backup was
+    restored, and not compared with the witnesses since."""
 
     head: int
     signed: int
     final: int
     pending_since: int | None
+    restored: bool
 
 
 @dataclass(frozen=True)

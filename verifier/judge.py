@@ -45,6 +45,7 @@ from verifier.proof import TlogProof, check_proof
 from verifier.qr import Presented, parse_payload
 from verifier.statement import Statement, check_statement
 from verifier.states import STATES, VALID
+from verifier.times import CLOCK_SKEW as CLOCK_SKEW
 from verifier.transparent import detach_receipts, is_transparent
 from verifier.trust import Trust
 from verifier.verdict import (
@@ -72,8 +73,6 @@ from verifier.words import (
     WITNESSES,
 )
 
-CLOCK_SKEW: Final = 300
-"""Seconds by which a statement's or a status' time may lie ahead of the reader's clock."""
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _PASSED: Final = {number: Check(number, Outcome.PASSED, "passed") for number in CHECKS}
 _NOT_REACHED: Final = {n: Check(n, Outcome.UNCHECKED, "not-reached") for n in CHECKS}
@@ -179,10 +178,10 @@ class _Judgement:
             self.colour, self.code = Colour.AMBER, code
 
     def _fail(self, number: int, code: str, detail: str = "") -> _Ended:
-        here = code not in NOT_HERE
-        outcome = Outcome.FAILED if here else Outcome.UNCHECKED
+        decided = code not in NOT_HERE
+        outcome = Outcome.FAILED if decided else Outcome.UNCHECKED
         self.checks[number] = Check(number, outcome, code, detail)
-        self.colour, self.code = Colour.RED if here else Colour.AMBER, code
+        self.colour, self.code = Colour.RED if decided else Colour.AMBER, code
         return _Ended()
 
     def _form(self, payload: str | bytes) -> Presented:

@@ -43,7 +43,6 @@ from verifier.terminal import (
     add_common_options,
     naming,
     read_limited,
-    read_pack_file,
     say_unreadable,
     words_of,
     write_json,
@@ -268,10 +267,12 @@ _COMMANDS: Final[
 
 def _follow(held: Path, path: Path, data: bytes, options: argparse.Namespace) -> Next:
     """The pack that `path` holds, full or an update, and that follows the one held."""
-    base, new, proof = read_pack_file(held, log_key=options.vkey), data, _read_proof(options.proof)
+    whole, new, proof = read_limited(held), data, _read_proof(options.proof)
+    with naming(held):
+        base = read_pack(whole, log_key=options.vkey)
     with naming(path):
         if is_update(data):
-            update, whole = parse_update(data), read_limited(held)
+            update = parse_update(data)
             if sha256(whole).digest() == update.result:
                 return _checked(base, whole, None, len(data))._replace(applied=True)
             new, proof = apply_update(whole, update), update.consistency
@@ -280,12 +281,13 @@ def _follow(held: Path, path: Path, data: bytes, options: argparse.Namespace) ->
 
 def _fetch(held: Path, source: PackSource, vkey: str | None) -> Next:
     """The newest pack of a service: by an update where it knows the pack held, else whole."""
-    base = read_pack_file(held, log_key=vkey)
+    whole = read_limited(held)
+    with naming(held):
+        base = read_pack(whole, log_key=vkey)
     data = source.update(base.digest)
     if data is not None:
         update = parse_update(data)
-        whole = apply_update(read_limited(held), update)
-        return _checked(base, whole, update.consistency, len(data))
+        return _checked(base, apply_update(whole, update), update.consistency, len(data))
     data = source.pack()
     new = read_pack(data, log_key=base.trust.log_key.text())
     proof: Proof = None

@@ -1,4 +1,4 @@
-"""Bounds of the times that the ledger says, in Unix seconds."""
+"""Times that the ledger says, in Unix seconds: their bound, and how far clocks may differ."""
 
 from typing import Final
 
@@ -7,4 +7,5 @@ MAX_TIME: Final = 221_845_392_000
 so do calendars in software; the thousand years to spare are for offsets from UTC and durations that
 are added. What is logged stays, so a time that nobody can print would stop whoever reads it."""
 CLOCK_SKEW: Final = 300
-"""Seconds by which the clocks of two officers, or of one and the city's, may differ."""
+"""Seconds by which a time may lie ahead of the clock of whoever reads it: officer, city, counter or
+auditor."""

@@ -59,10 +59,10 @@ def _look(city: City, checks: dict[str, str]) -> None:
     checkpoint = open_checkpoint(note, city.trust().log_key, city.authorities.log_pq_key)
     behind = size - checkpoint.size
     checks["checkpoint"] = "current" if behind <= 0 else f"{_entries(behind)} unpublished"
-    if city.ledger.restored:
+    seen = overview(city)
+    if seen.restored:
         checks["restored"] = "由备份恢复，尚待与见证人核对 awaits comparison with the witnesses"
     checks["keys"] = f"{len(city.signers)} open"
-    seen = overview(city)
     checks["witnesses"] = witnesses_words(seen)
     if seen.override:
         checks["witnesses_override"] = seen.override

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
 
 from ledger.audit.findings import Findings
 from ledger.audit.keyring import Keyring
@@ -13,9 +12,7 @@ from verifier.kinds import AUTHORITY_KINDS
 from verifier.merkle import HASH_SIZE
 from verifier.note import VerifierKey
 from verifier.tiles import FULL_WIDTH
-
-CLOCK_SKEW: Final = 300
-"""Seconds by which a statement's time may lie ahead of the audit's."""
+from verifier.times import CLOCK_SKEW
 
 
 class Rules:

@@ -80,8 +80,10 @@ class Leaves:
         return self._looked_up >= WORTH and not self._filter.covered
 
     def cover(self, connection: Connection) -> None:
-        """Everything that is committed in a snapshot."""
+        """Everything that is committed in a snapshot, unless another has been faster."""
         with self._turn:
+            if self._filter.covered:
+                return
             self._cover(connection, last_index(connection))
 
     def find(self, connection: Connection, leaf_hashes: Sequence[bytes]) -> Mapping[bytes, int]:
@@ -117,10 +119,12 @@ class Leaves:
         covered = self._filter.covered
         if hashes(_RANGE, covered - 1, covered - 1) != self._newest:
             self._filter, self._newest = LeafFilter(), []
+        if self._filter.covered > last:
+            return
         while (covered := self._filter.covered) <= last:
             end = covered | (EPOCH - 1)
             if covered % EPOCH == 0 and end <= last:
                 self._filter.add(hashes(_OF_EPOCH, covered >> _SHIFT))  # reads the index alone
             else:
                 self._filter.add(hashes(_RANGE, covered, min(end, last)))
-            self._newest = hashes(_RANGE, last, last)
+        self._newest = hashes(_RANGE, last, last)

@@ -271,6 +271,18 @@ def test_a_signed_checkpoint_binds_the_log_though_it_shows_no_more(
     assert seen(tmp_path) == []
 
 
+def test_a_log_that_shows_the_same_again_costs_no_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(of(300), tmp_path)
+
+    def write(*_: object) -> None:
+        raise AssertionError("nothing is new")
+
+    monkeypatch.setattr("ledger.mirror.replace_file", write)
+    assert run(of(300), tmp_path).fetched == 0
+
+
 def test_what_was_seen_is_forgotten_once_it_was_compared(tmp_path: Path) -> None:
     log = of(600)
     with pytest.raises(LedgerError, match="ledger-path-absent"):
